@@ -1,0 +1,39 @@
+//! A point in time that somebody else read.
+//!
+//! The core asks nobody the time: the driver reads its clock once per turn and hands a `Moment` in. It counts
+//! nanoseconds since an origin the driver chose, so a test writes schedules as plain numbers and never sleeps.
+
+use std::ops::Add;
+use std::time::Duration;
+
+/// Nanoseconds since the driver's origin. Saturates: no arithmetic on time can panic or wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(u64);
+
+impl Moment {
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero when it is not earlier.
+    pub fn since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Moment;
+
+    fn add(self, span: Duration) -> Moment {
+        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        Moment(self.0.saturating_add(nanos))
+    }
+}
