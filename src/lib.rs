@@ -1,5 +1,14 @@
 //! framegate: a WebSocket reverse proxy that reads every frame.
 
+// PURE: no IO, no clock, no log, no entropy of its own.
 pub mod moment;
 pub mod frame;
 pub mod meter;
+pub mod relay;
+pub mod policy;
+pub mod backend;
+pub mod route;
+// IO
+pub mod observe;
+pub mod drain;
+pub mod net;

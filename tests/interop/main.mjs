@@ -21,7 +21,12 @@ const certificates = {
 const direct = Boolean(process.env.FRAMEGATE_DIRECT);
 const report = new Report({ direct });
 
+let finishing = false;
+
 async function finish() {
+  if (finishing) return;
+  finishing = true;
+  report.close();
   await stopEverything();
   process.exitCode = report.summary();
   // A check that ran into its deadline may have left sockets open; they must not hold the run.
@@ -34,7 +39,8 @@ async function abandon(why) {
 }
 
 const deadline = setTimeout(() => abandon(`not finished after ${TOTAL_MS / 1000} s`), TOTAL_MS);
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => abandon(`stopped by ${signal}`));
+// `on` and not `once`: the same signal comes from the shell and from timeout(1), and the second must not kill.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => abandon(`stopped by ${signal}`));
 process.on('unhandledRejection', (error) => report.fail('run', `unhandled: ${error?.stack ?? error}`));
 
 for (const name of process.argv.slice(2)) {

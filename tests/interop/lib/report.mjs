@@ -11,22 +11,31 @@ export class Report {
   #direct;
   #passed = 0;
   #failed = 0;
+  #closed = false;
 
   constructor({ direct }) {
     this.#direct = direct;
   }
 
+  /** Takes no more results: when everything is being stopped, the checks still under way fail, and mean nothing. */
+  close() {
+    this.#closed = true;
+  }
+
   ok(name) {
+    if (this.#closed) return;
     this.#passed += 1;
     console.log(`ok ${name}`);
   }
 
   fail(name, why) {
+    if (this.#closed) return;
     this.#failed += 1;
     console.log(`FAIL ${name}: ${oneLine(why)}`);
   }
 
   skip(name, why) {
+    if (this.#closed) return;
     console.log(`skip ${name}: ${why}`);
   }
 

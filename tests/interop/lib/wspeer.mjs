@@ -43,12 +43,15 @@ export class Peer {
   }
 }
 
+/** An `onConnection` for WsBackend. */
+export const echo = (socket) => socket.on('message', (data, binary) => socket.send(data, { binary }));
+
 /** A `ws` server on a free port, which hands out its connections by the path that they came with. */
 export class WsBackend {
   requests = 0;
   #waiting = new Map();
 
-  static async start({ echo = false, setCookies = [], handlers = {}, ...options } = {}) {
+  static async start({ onConnection, setCookies = [], handlers = {}, ...options } = {}) {
     const backend = new WsBackend();
     const http = createServer((request, response) => {
       backend.requests += 1;
@@ -58,7 +61,7 @@ export class WsBackend {
     });
     const wss = new WebSocketServer({ noServer: true, ...options });
     wss.on('headers', (lines) => setCookies.forEach((cookie) => lines.push(`Set-Cookie: ${cookie}`)));
-    if (echo) wss.on('connection', (ws) => ws.on('message', (data, binary) => ws.send(data, { binary })));
+    if (onConnection) wss.on('connection', onConnection);
     http.on('upgrade', (request, socket, head) => {
       backend.requests += 1;
       const handler = handlers[pathOf(request)];

@@ -2,26 +2,31 @@
 // from elsewhere try the same, and must get nowhere.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { createServer } from 'node:https';
 import { startBrowser } from '../lib/browser.mjs';
 import { listen } from '../lib/processes.mjs';
-import { WsBackend } from '../lib/wspeer.mjs';
+import { echo, WsBackend } from '../lib/wspeer.mjs';
 
 // The icon keeps the browser from asking for /favicon.ico at a moment of its own choice.
 const PAGE = '<!doctype html><meta charset="utf-8"><title>interop</title><link rel="icon" href="data:,">';
-const sendPage = (_, response) => response.writeHead(200, { 'Content-Type': 'text/html' }).end(PAGE);
+const sendPage = ({ url }, response) => {
+  // A sandboxed page has an opaque origin: its browser sends `Origin: null`.
+  const headers = url === '/sandboxed' ? { 'Content-Security-Policy': 'sandbox allow-scripts' } : {};
+  response.writeHead(200, { 'Content-Type': 'text/html', ...headers }).end(PAGE);
+};
 
 // The page asks for HTTP/2 where it is offered, and then opens its WebSocket as a stream of that connection (RFC
 // 8441) where that is offered. A listener without HTTP/2 shows the classic Upgrade.
 const LISTENERS = [
-  { name: 'h1', keys: { http2: false }, protocol: 'http/1.1' },
-  { name: 'h2', keys: { http2: true }, protocol: 'h2' },
+  { name: 'h1', keys: { http2: false }, protocol: 'http/1.1', opensWith: 101 },
+  { name: 'h2', keys: { http2: true }, protocol: 'h2', opensWith: 200 },
 ];
 
 export async function run(context) {
   const { checkGateway, startGateway, certificates, chromium, direct } = context;
   const backend = await WsBackend.start({
-    echo: true,
+    onConnection: echo,
     perMessageDeflate: true,
     handleProtocols: (offered) => (offered.has('two') ? 'two' : false),
     handlers: { '/app/page': sendPage },
@@ -44,13 +49,14 @@ export async function run(context) {
     for (const [who, url] of [
       ['a page from the same host on another port', `https://localhost:${elsewhere}/`],
       ['a page from another host', `https://127.0.0.1:${elsewhere}/`],
-      ['a page without an origin', `data:text/html,${PAGE}`],
+      ['a sandboxed page', `https://localhost:${elsewhere}/sandboxed`],
     ]) {
       await checkGateway(`${name}: ${who} is refused, and the server never asked`, async () => {
         const page = await browser.newPage();
         await page.goto(url);
         const before = backend.requests;
-        const seen = await page.evaluate(converse, { url: gateway.wss('/app/intruder', index), send: ['let me in'] });
+        const intrusion = { url: gateway.wss('/app/intruder', index), send: ['let me in'], close: [1000] };
+        const seen = await page.evaluate(converse, intrusion);
         assert.deepEqual(seen, { opened: false, received: [], readyState: 3, code: 1006, reason: '', wasClean: false });
         assert.equal(backend.requests, before, 'the backend was asked');
         await page.close();
@@ -60,7 +66,7 @@ export async function run(context) {
 }
 
 /** What a page may do where it came from. */
-async function sameOrigin({ check, direct }, { page, backend, gateway, index, name, protocol }) {
+async function sameOrigin({ check, direct }, { page, backend, gateway, index, name, protocol, opensWith }) {
   const talk = (path, script) => page.evaluate(converse, { url: gateway.wss(path, index), ...script });
 
   await check(`${name}: a page comes through the gateway`, async () => {
@@ -69,6 +75,15 @@ async function sameOrigin({ check, direct }, { page, backend, gateway, index, na
     assert.equal(await page.title(), 'interop');
     const used = await page.evaluate(() => performance.getEntriesByType('navigation')[0].nextHopProtocol);
     assert.equal(used, protocol);
+  });
+
+  await check(`${name}: its WebSocket opens the way this listener should offer`, async () => {
+    // The status that the browser's own network log has for the handshake: 101 for an Upgrade, 200 for RFC 8441.
+    const network = await page.context().newCDPSession(page);
+    await network.send('Network.enable');
+    const answered = once(network, 'Network.webSocketHandshakeResponseReceived');
+    await talk(`/app/${name}/opens`, { send: [], close: [1000] });
+    assert.equal((await answered)[0].response.status, opensWith);
   });
 
   await check(`${name}: text and binary`, async () => {

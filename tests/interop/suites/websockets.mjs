@@ -5,13 +5,13 @@ import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import { start } from '../lib/processes.mjs';
 import { deferred, within } from '../lib/wait.mjs';
-import { openClient, WsBackend } from '../lib/wspeer.mjs';
+import { echo, openClient, WsBackend } from '../lib/wspeer.mjs';
 
 const script = (name) => fileURLToPath(new URL(`../python/${name}`, import.meta.url));
 
 export async function run({ check, relay, startGateway, certificates, direct, python }) {
   const pythonBackend = `ws://127.0.0.1:${await startPythonServer(python)}`;
-  const nodeBackend = await WsBackend.start({ echo: true });
+  const nodeBackend = await WsBackend.start({ onConnection: echo });
   const gateway = await startGateway({
     routes: [
       { path: '/py/*', backend: pythonBackend },

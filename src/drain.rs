@@ -1,0 +1,25 @@
+//! Going away in good order: readiness off, no new connections, Closes spread over time, a hard deadline.
+
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShutdownSettings {
+    /// Not ready any more, but still accepting: the time a load balancer needs to notice.
+    pub pre_stop_delay: Duration,
+    /// When everything ends, whatever is left.
+    pub drain_timeout: Duration,
+    /// The time over which the Closes are spread, so that the clients do not come back all at once.
+    pub close_spread: Duration,
+    pub close_code: u16,
+}
+
+impl Default for ShutdownSettings {
+    fn default() -> ShutdownSettings {
+        ShutdownSettings {
+            pre_stop_delay: Duration::ZERO,
+            drain_timeout: Duration::from_secs(20),
+            close_spread: Duration::from_secs(15),
+            close_code: 1012,
+        }
+    }
+}

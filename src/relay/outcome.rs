@@ -1,0 +1,129 @@
+//! How a session ended: who, why, with which words, and what had passed by then.
+
+use crate::frame::{Close, Kind, Side, Violation};
+
+/// Who ended the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Client,
+    Backend,
+    Gateway,
+}
+
+impl By {
+    pub const fn word(self) -> &'static str {
+        match self {
+            By::Client => "client",
+            By::Backend => "backend",
+            By::Gateway => "gateway",
+        }
+    }
+}
+
+impl From<Side> for By {
+    fn from(side: Side) -> By {
+        match side {
+            Side::Client => By::Client,
+            Side::Backend => By::Backend,
+        }
+    }
+}
+
+/// Why a session ended. Each has one word, which the log line and the metrics share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A peer's own Close.
+    Closed,
+    /// A peer broke the RFC or a limit.
+    Violation(Violation),
+    ClientLost,
+    BackendLost,
+    PongTimeout,
+    Idle,
+    DataIdle,
+    FirstMessage,
+    WriteTimeout,
+    Age,
+    Order(Order),
+    /// A defect of ours: the session's task panicked or was dropped before its end.
+    Broken,
+}
+
+/// An end that comes from outside the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    Drain,
+    Reload,
+    BackendDown,
+    Kick,
+}
+
+impl Cause {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Cause::Closed => "closed",
+            Cause::Violation(violation) => violation.cause_word(),
+            Cause::ClientLost => "client_lost",
+            Cause::BackendLost => "backend_lost",
+            Cause::PongTimeout => "timeout.pong",
+            Cause::Idle => "timeout.idle",
+            Cause::DataIdle => "timeout.data_idle",
+            Cause::FirstMessage => "timeout.first_message",
+            Cause::WriteTimeout => "timeout.write",
+            Cause::Age => "age",
+            Cause::Order(Order::Drain) => "drain",
+            Cause::Order(Order::Reload) => "reload",
+            Cause::Order(Order::BackendDown) => "backend_down",
+            Cause::Order(Order::Kick) => "kick",
+            Cause::Broken => "broken",
+        }
+    }
+
+    pub(super) const fn lost(side: Side) -> Cause {
+        match side {
+            Side::Client => Cause::ClientLost,
+            Side::Backend => Cause::BackendLost,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub by: By,
+    pub cause: Cause,
+    /// The peer it was about: who broke the rule, fell silent or went away.
+    pub about: Option<Side>,
+    /// A peer's own Close as it was said; otherwise what we told the peer it was about, or else the client.
+    pub close: Close,
+}
+
+/// What one side sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub text_messages: u64,
+    pub text_bytes: u64,
+    pub binary_messages: u64,
+    pub binary_bytes: u64,
+    pub pings: u64,
+    pub pongs: u64,
+}
+
+impl Tally {
+    pub const fn messages(&self) -> u64 {
+        self.text_messages.saturating_add(self.binary_messages)
+    }
+
+    /// Payload bytes, as they were on the wire: compressed where the message was.
+    pub const fn bytes(&self) -> u64 {
+        self.text_bytes.saturating_add(self.binary_bytes)
+    }
+
+    pub(super) fn count(&mut self, kind: Kind, payload: usize, ended_message: bool) {
+        let (messages, bytes) = match kind {
+            Kind::Text => (&mut self.text_messages, &mut self.text_bytes),
+            Kind::Binary => (&mut self.binary_messages, &mut self.binary_bytes),
+        };
+        *bytes += payload as u64;
+        *messages += u64::from(ended_message);
+    }
+}
