@@ -5,6 +5,8 @@ pub mod moment;
 pub mod frame;
 pub mod meter;
 pub mod relay;
+pub mod refusal;
+pub mod handshake;
 pub mod policy;
 pub mod backend;
 pub mod route;

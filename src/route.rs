@@ -1,6 +1,7 @@
 //! Which route a handshake takes: host, path, headers, subprotocol. The most specific route wins, whatever the order
 //! in the file.
 
+pub use crate::handshake::forward::{HeaderEdits, HeaderRules, HostHeader};
 use crate::policy::origin::OriginPolicy;
 use crate::relay::Rules;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -36,28 +37,6 @@ pub enum Compression {
     Passthrough,
     /// The offer is removed, so that every limit counts what the application sees.
     Strip,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HeaderRules {
-    pub host: HostHeader,
-    pub request: HeaderEdits,
-    pub response: HeaderEdits,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum HostHeader {
-    #[default]
-    Keep,
-    /// The server's own name, as its URL has it.
-    Backend,
-    Literal(HeaderValue),
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HeaderEdits {
-    pub set: Vec<(HeaderName, HeaderValue)>,
-    pub remove: Vec<HeaderName>,
 }
 
 /// What a handshake must look like to take a route.

@@ -1,0 +1,380 @@
+//! Which headers cross the gateway, and which it adds: hop-by-hop ones stop here (RFC 9110 7.6.1), `X-Forwarded-*` and
+//! `Forwarded` (RFC 7239) say who the client is, and what an untrusted client wrote in their place is replaced.
+
+use super::reply::{DEFLATE, extension_name};
+use super::tokens;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use std::net::IpAddr;
+
+/// What a route changes on the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderRules {
+    pub host: HostHeader,
+    pub request: HeaderEdits,
+    pub response: HeaderEdits,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HostHeader {
+    #[default]
+    Keep,
+    /// The server's own name, as its URL has it.
+    Backend,
+    Literal(HeaderValue),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderEdits {
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    pub remove: Vec<HeaderName>,
+}
+
+/// What the gateway knows of the hop behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Hop<'a> {
+    /// Who sent us the request; `None` over a unix socket.
+    pub peer: Option<IpAddr>,
+    /// Its word on the hops before it is believed.
+    pub peer_is_trusted: bool,
+    pub scheme: &'a str,
+    pub authority: &'a str,
+    pub port: Option<u16>,
+    pub request_id: &'a str,
+}
+
+/// Names the gateway writes itself.
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+pub const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const HOP_BY_HOP: [HeaderName; 10] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+    // hyper answers 100-continue itself when the body is first asked for.
+    header::EXPECT,
+    header::TRAILER,
+];
+
+/// Makes a client's headers those of the request to the backend.
+pub fn request_headers(
+    headers: &mut HeaderMap,
+    hop: Hop<'_>,
+    rules: &HeaderRules,
+    server: &str,
+    upgrade: bool,
+) {
+    remove_hop_by_hop(headers);
+    remove_lookalikes(headers);
+    match &rules.host {
+        HostHeader::Keep => set(headers, header::HOST, hop.authority),
+        HostHeader::Backend => set(headers, header::HOST, server),
+        HostHeader::Literal(value) => {
+            headers.insert(header::HOST, value.clone());
+        }
+    }
+    say_who_it_is(headers, hop);
+    if upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    edit(headers, &rules.request);
+}
+
+/// Makes a backend's headers those of the answer to the client.
+pub fn response_headers(headers: &mut HeaderMap, rules: &HeaderRules, upgrade: bool) {
+    let kept = upgrade.then(|| headers.get(header::UPGRADE).cloned()).flatten();
+    remove_hop_by_hop(headers);
+    if let Some(upgrade) = kept {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, upgrade);
+    }
+    edit(headers, &rules.response);
+}
+
+/// Leaves in the offer only what frames can be followed under, and says whether permessage-deflate is still in it.
+/// Offers that are left stand as the client wrote them.
+pub fn narrow_extensions(headers: &mut HeaderMap, keep_deflate: bool) -> bool {
+    let offered: Vec<&str> = tokens(headers, &header::SEC_WEBSOCKET_EXTENSIONS).collect();
+    let known: Vec<&str> =
+        offered.iter().copied().filter(|offer| keep_deflate && extension_name(offer) == DEFLATE).collect();
+    if known.len() == offered.len() {
+        return !known.is_empty();
+    }
+    match HeaderValue::from_str(&known.join(", ")) {
+        Ok(value) if !known.is_empty() => {
+            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, value);
+            true
+        }
+        _ => {
+            headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
+            false
+        }
+    }
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = tokens(headers, &header::CONNECTION)
+        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+        .filter(|name| !is_load_bearing(name))
+        .collect();
+    for name in nominated.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// A client must not be able to nominate away what the handshake or the body's framing stands on.
+fn is_load_bearing(name: &HeaderName) -> bool {
+    *name == header::HOST || *name == header::CONTENT_LENGTH || name.as_str().starts_with("sec-websocket-")
+}
+
+/// `X_Forwarded_For` is `X-Forwarded-For` to every CGI-like server: nothing may imitate what we vouch for.
+fn remove_lookalikes(headers: &mut HeaderMap) {
+    let vouched =
+        [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, X_FORWARDED_PORT, X_REAL_IP, X_REQUEST_ID];
+    let imitates = |name: &HeaderName| {
+        name.as_str().contains('_') && {
+            let dashed = name.as_str().replace('_', "-");
+            vouched.iter().any(|real| real.as_str() == dashed)
+        }
+    };
+    let found: Vec<HeaderName> = headers.keys().filter(|name| imitates(name)).cloned().collect();
+    for name in found {
+        headers.remove(name);
+    }
+}
+
+fn say_who_it_is(headers: &mut HeaderMap, hop: Hop<'_>) {
+    if !hop.peer_is_trusted {
+        for name in [
+            X_FORWARDED_FOR,
+            X_FORWARDED_PROTO,
+            X_FORWARDED_HOST,
+            X_FORWARDED_PORT,
+            X_REAL_IP,
+            header::FORWARDED,
+        ] {
+            headers.remove(name);
+        }
+    }
+    if let Some(peer) = hop.peer {
+        append_to_list(headers, X_FORWARDED_FOR, &peer.to_string());
+    }
+    let forwarded = format!(
+        "for={};host={};proto={}",
+        hop.peer.map_or("unknown".into(), forwarded_node),
+        quoted_if_need_be(hop.authority),
+        hop.scheme
+    );
+    append_to_list(headers, header::FORWARDED, &forwarded);
+    // A trusted proxy in front of us saw the client's own scheme and host: its word stands.
+    set_if_missing(headers, X_FORWARDED_PROTO, hop.scheme);
+    set_if_missing(headers, X_FORWARDED_HOST, hop.authority);
+    if let Some(port) = hop.port {
+        set_if_missing(headers, X_FORWARDED_PORT, &port.to_string());
+    }
+    set(headers, X_REQUEST_ID, hop.request_id);
+}
+
+/// RFC 7239 6: IPv6 in brackets, and therefore in quotes.
+fn forwarded_node(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("\"[{address}]\""),
+    }
+}
+
+fn quoted_if_need_be(authority: &str) -> String {
+    let is_token =
+        authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    if is_token { authority.to_string() } else { format!("\"{authority}\"") }
+}
+
+fn append_to_list(headers: &mut HeaderMap, name: HeaderName, entry: &str) {
+    let mut list: Vec<&str> = tokens(headers, &name).collect();
+    list.push(entry);
+    let list = list.join(", ");
+    set(headers, name, &list);
+}
+
+fn set_if_missing(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if !headers.contains_key(&name) {
+        set(headers, name, value);
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn edit(headers: &mut HeaderMap, edits: &HeaderEdits) {
+    for name in &edits.remove {
+        headers.remove(name);
+    }
+    for (name, value) in &edits.set {
+        headers.insert(name, value.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOP: Hop<'static> = Hop {
+        peer: Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7))),
+        peer_is_trusted: false,
+        scheme: "https",
+        authority: "chat.test:8443",
+        port: Some(8443),
+        request_id: "id-1",
+    };
+
+    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn forwarded(lines: &[(&'static str, &'static str)], hop: Hop<'_>, rules: &HeaderRules) -> HeaderMap {
+        let mut headers = map(lines);
+        request_headers(&mut headers, hop, rules, "10.0.0.1:9000", true);
+        headers
+    }
+
+    fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+        headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn hop_by_hop_headers_stop_here() {
+        let headers = forwarded(
+            &[
+                ("connection", "keep-alive, Upgrade, X-Secret, Host, Sec-WebSocket-Key, X-Forwarded-For"),
+                ("x-secret", "1"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-connection", "keep-alive"),
+                ("proxy-authorization", "Basic x"),
+                ("te", "trailers"),
+                ("http2-settings", "AAMAAABk"),
+                ("sec-websocket-key", "kept"),
+                ("cookie", "kept=1"),
+            ],
+            HOP,
+            &HeaderRules::default(),
+        );
+        for gone in
+            ["x-secret", "keep-alive", "proxy-connection", "proxy-authorization", "te", "http2-settings"]
+        {
+            assert!(!headers.contains_key(gone), "{gone}");
+        }
+        assert_eq!(all(&headers, "connection"), ["Upgrade"]);
+        assert_eq!(all(&headers, "upgrade"), ["websocket"]);
+        assert_eq!(all(&headers, "sec-websocket-key"), ["kept"]);
+        assert_eq!(all(&headers, "cookie"), ["kept=1"]);
+        assert_eq!(all(&headers, "x-forwarded-for"), ["192.0.2.7"]);
+    }
+
+    #[test]
+    fn an_untrusted_clients_copies_are_replaced() {
+        let lies = [
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-proto", "wss"),
+            ("x-forwarded-host", "evil.test"),
+            ("x-forwarded-port", "1"),
+            ("x-real-ip", "6.6.6.6"),
+            ("forwarded", "for=6.6.6.6"),
+            ("x_forwarded_for", "6.6.6.6"),
+            ("x-real_ip", "6.6.6.6"),
+        ];
+        let headers = forwarded(&lies, HOP, &HeaderRules::default());
+        assert_eq!(all(&headers, "x-forwarded-for"), ["192.0.2.7"]);
+        assert_eq!(all(&headers, "x-forwarded-proto"), ["https"]);
+        assert_eq!(all(&headers, "x-forwarded-host"), ["chat.test:8443"]);
+        assert_eq!(all(&headers, "x-forwarded-port"), ["8443"]);
+        assert_eq!(all(&headers, "forwarded"), ["for=192.0.2.7;host=\"chat.test:8443\";proto=https"]);
+        assert_eq!(all(&headers, "x-request-id"), ["id-1"]);
+        for gone in ["x-real-ip", "x_forwarded_for", "x-real_ip"] {
+            assert!(!headers.contains_key(gone), "{gone}");
+        }
+    }
+
+    #[test]
+    fn a_trusted_proxys_word_stands() {
+        let said = [
+            ("x-forwarded-for", "1.1.1.1, 10.0.0.2"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "public.test"),
+            ("forwarded", "for=1.1.1.1"),
+        ];
+        let hop = Hop { peer_is_trusted: true, ..HOP };
+        let headers = forwarded(&said, hop, &HeaderRules::default());
+        assert_eq!(all(&headers, "x-forwarded-for"), ["1.1.1.1, 10.0.0.2, 192.0.2.7"]);
+        assert_eq!(all(&headers, "x-forwarded-proto"), ["http"]);
+        assert_eq!(all(&headers, "x-forwarded-host"), ["public.test"]);
+        assert!(all(&headers, "forwarded")[0].starts_with("for=1.1.1.1, for=192.0.2.7;"));
+        let v6 = Hop { peer: Some("2001:db8::1".parse().unwrap()), authority: "h", ..HOP };
+        let headers = forwarded(&[], v6, &HeaderRules::default());
+        assert_eq!(all(&headers, "forwarded"), ["for=\"[2001:db8::1]\";host=h;proto=https"]);
+    }
+
+    #[test]
+    fn a_routes_own_edits_come_last() {
+        let edits = HeaderEdits {
+            set: vec![(HeaderName::from_static("x-tenant"), HeaderValue::from_static("a"))],
+            remove: vec![header::COOKIE],
+        };
+        let rules = HeaderRules { host: HostHeader::Backend, request: edits.clone(), response: edits };
+        let headers = forwarded(&[("host", "chat.test"), ("cookie", "a=1"), ("x-tenant", "z")], HOP, &rules);
+        assert_eq!(all(&headers, "host"), ["10.0.0.1:9000"]);
+        assert_eq!(all(&headers, "x-tenant"), ["a"]);
+        assert!(!headers.contains_key("cookie"));
+        let literal =
+            HeaderRules { host: HostHeader::Literal(HeaderValue::from_static("x.test")), ..rules.clone() };
+        assert_eq!(all(&forwarded(&[], HOP, &literal), "host"), ["x.test"]);
+        assert_eq!(all(&forwarded(&[], HOP, &HeaderRules::default()), "host"), ["chat.test:8443"]);
+        let mut answer =
+            map(&[("cookie", "b"), ("connection", "close, x-hop"), ("x-hop", "1"), ("upgrade", "h2c")]);
+        response_headers(&mut answer, &rules, false);
+        assert_eq!(all(&answer, "x-tenant"), ["a"]);
+        assert_eq!(answer.len(), 1);
+    }
+
+    #[test]
+    fn a_101_keeps_its_upgrade_as_the_backend_wrote_it() {
+        let mut answer =
+            map(&[("connection", "upgrade, keep-alive"), ("upgrade", "WebSocket"), ("keep-alive", "1")]);
+        response_headers(&mut answer, &HeaderRules::default(), true);
+        assert_eq!(all(&answer, "connection"), ["Upgrade"]);
+        assert_eq!(all(&answer, "upgrade"), ["WebSocket"]);
+        assert!(!answer.contains_key("keep-alive"));
+    }
+
+    #[test]
+    fn offers_are_narrowed_to_what_is_understood() {
+        let check = |lines: &[&'static str], keep: bool, expected: &[&str]| {
+            let lines: Vec<_> = lines.iter().map(|line| ("sec-websocket-extensions", *line)).collect();
+            let mut headers = map(&lines);
+            assert_eq!(narrow_extensions(&mut headers, keep), !expected.is_empty());
+            assert_eq!(all(&headers, "sec-websocket-extensions"), expected);
+        };
+        let deflate = "permessage-deflate; client_max_window_bits";
+        check(&[deflate], true, &[deflate]);
+        check(&[deflate, "permessage-deflate"], true, &[deflate, "permessage-deflate"]);
+        check(&["x-foo, permessage-deflate"], true, &["permessage-deflate"]);
+        check(&["x-foo"], true, &[]);
+        check(&[deflate], false, &[]);
+        check(&[], true, &[]);
+    }
+}

@@ -1,0 +1,14 @@
+//! Comma-separated header lists (RFC 9110 5.6.1), over repeated lines.
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+/// Every element of a list header, in order, trimmed, empty ones left out. A line that is not visible ASCII has none.
+pub fn tokens<'a>(headers: &'a HeaderMap<HeaderValue>, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(|token| token.trim_matches([' ', '\t']))
+        .filter(|token| !token.is_empty())
+}

@@ -1,0 +1,145 @@
+//! Every way to say no before there is a session: the status, the cause word and the little that the peer is told, in
+//! one table. What the operator reads (`Refused::detail`) says what to change.
+
+use http::StatusCode;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The request breaks HTTP or RFC 6455 4.1.
+    BadRequest,
+    Method,
+    /// Not the one version of RFC 6455.
+    Version,
+    /// A plain request on a route that takes upgrades only.
+    NotUpgrade,
+    /// A path with no safe normal form.
+    Path,
+    Host,
+    /// TLS named one route's host and the request another's.
+    Misdirected,
+    NoRoute,
+    Origin,
+    /// The backend could not be reached, or refused the connection.
+    BackendConnect,
+    BackendDns,
+    BackendTls,
+    /// It did not answer the connection attempt in time.
+    BackendConnectTimeout,
+    /// It did not answer the request in time.
+    BackendSilent,
+    /// It answered with something that is not an upgrade and not HTTP either.
+    BackendAnswer,
+    /// The gateway itself ran out of something.
+    Overload,
+    Draining,
+}
+
+/// A refusal with its reason in the operator's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub refusal: Refusal,
+    pub detail: String,
+}
+
+impl Refusal {
+    pub const ALL: [Refusal; 17] = [
+        Refusal::BadRequest,
+        Refusal::Method,
+        Refusal::Version,
+        Refusal::NotUpgrade,
+        Refusal::Path,
+        Refusal::Host,
+        Refusal::Misdirected,
+        Refusal::NoRoute,
+        Refusal::Origin,
+        Refusal::BackendConnect,
+        Refusal::BackendDns,
+        Refusal::BackendTls,
+        Refusal::BackendConnectTimeout,
+        Refusal::BackendSilent,
+        Refusal::BackendAnswer,
+        Refusal::Overload,
+        Refusal::Draining,
+    ];
+
+    const fn row(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Refusal::BadRequest => (400, "request", "The request is malformed."),
+            Refusal::Method => (405, "method", "WebSocket connections are opened with GET."),
+            Refusal::Version => (426, "version", "This server speaks WebSocket version 13."),
+            Refusal::NotUpgrade => (426, "not_upgrade", "This is a WebSocket endpoint."),
+            Refusal::Path => (400, "path", "The path is malformed."),
+            Refusal::Host => (400, "host", "The Host header is malformed."),
+            Refusal::Misdirected => (421, "misdirected", "This connection does not serve that host."),
+            Refusal::NoRoute => (404, "no_route", "Nothing is served here."),
+            Refusal::Origin => (403, "origin", "This origin may not connect."),
+            Refusal::BackendConnect => {
+                (502, "backend_connect", "The server behind this gateway cannot be reached.")
+            }
+            Refusal::BackendDns => (502, "backend_dns", "The server behind this gateway cannot be reached."),
+            Refusal::BackendTls => (502, "backend_tls", "The server behind this gateway cannot be reached."),
+            Refusal::BackendConnectTimeout => {
+                (504, "backend_connect_timeout", "The server behind this gateway did not answer in time.")
+            }
+            Refusal::BackendSilent => {
+                (504, "backend_silent", "The server behind this gateway did not answer in time.")
+            }
+            Refusal::BackendAnswer => {
+                (502, "backend_answer", "The server behind this gateway gave a broken answer.")
+            }
+            Refusal::Overload => (503, "overload", "The gateway is full."),
+            Refusal::Draining => (503, "draining", "The gateway is going away."),
+        }
+    }
+
+    pub fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.row().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The word in `x-framegate-cause`, the log and the metrics.
+    pub const fn cause_word(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The body: the peer's text says little.
+    pub const fn public_text(self) -> &'static str {
+        self.row().2
+    }
+
+    /// Headers that RFC 9110 (15.5.6, 15.5.22) or RFC 6455 (4.4) ask for with the status.
+    pub const fn headers(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Refusal::Method => &[("allow", "GET")],
+            Refusal::Version => &[("sec-websocket-version", "13"), ("upgrade", "websocket")],
+            Refusal::NotUpgrade => &[("upgrade", "websocket")],
+            Refusal::Overload | Refusal::Draining => &[("retry-after", "1")],
+            _ => &[],
+        }
+    }
+
+    /// The backend or we ourselves failed, not the client.
+    pub fn is_our_fault(self) -> bool {
+        self.status().is_server_error()
+    }
+
+    pub fn because(self, detail: impl Into<String>) -> Refused {
+        Refused { refusal: self, detail: detail.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_a_refusal_with_a_word_of_its_own() {
+        let mut words: Vec<_> = Refusal::ALL.iter().map(|refusal| refusal.cause_word()).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Refusal::ALL.len());
+        for refusal in Refusal::ALL {
+            assert!(refusal.status().is_client_error() || refusal.status().is_server_error());
+            assert!(refusal.public_text().len() <= 100);
+        }
+    }
+}
