@@ -1,6 +1,14 @@
-//! Going away in good order: readiness off, no new connections, Closes spread over time, a hard deadline.
+//! Going away in good order: the live sessions, the orders that reach them, and Closes spread over time so that the
+//! clients do not all come back in the same second.
 
+use crate::relay::Order;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShutdownSettings {
@@ -21,5 +29,180 @@ impl Default for ShutdownSettings {
             close_spread: Duration::from_secs(15),
             close_code: 1012,
         }
+    }
+}
+
+/// An end that was ordered, and when it is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ordered {
+    pub order: Order,
+    pub code: u16,
+    pub at: Instant,
+}
+
+/// The live sessions of the process.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    table: Mutex<Table>,
+    emptied: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    last_key: u64,
+    live: HashMap<u64, Arc<Handle>>,
+    draining: bool,
+}
+
+/// How an order reaches one session: a slot, and the waker of its task.
+#[derive(Debug, Default)]
+pub struct Handle {
+    /// Says whether the slot is worth a lock.
+    is_ordered: AtomicBool,
+    slot: Mutex<Slot>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    ordered: Option<Ordered>,
+    waker: Option<Waker>,
+}
+
+/// A session's place among the live ones, given back when it is dropped.
+#[derive(Debug)]
+pub struct Seat {
+    key: u64,
+    handle: Arc<Handle>,
+    sessions: Arc<Sessions>,
+}
+
+impl Sessions {
+    /// A place for a new session; none while the process is going away.
+    pub fn enter(self: &Arc<Sessions>) -> Option<Seat> {
+        let mut table = lock(&self.table);
+        if table.draining {
+            return None;
+        }
+        table.last_key += 1;
+        let key = table.last_key;
+        let handle = Arc::<Handle>::default();
+        table.live.insert(key, handle.clone());
+        Some(Seat { key, handle, sessions: self.clone() })
+    }
+
+    pub fn count(&self) -> usize {
+        lock(&self.table).live.len()
+    }
+
+    /// Lets nobody in any more and orders every session to end, evenly over `spread`, each with a little jitter of its
+    /// own (`random` yields 0 to 1). Returns how many there were.
+    pub fn drain(&self, spread: Duration, code: u16, mut random: impl FnMut() -> f64) -> usize {
+        let mut table = lock(&self.table);
+        table.draining = true;
+        let now = Instant::now();
+        let count = table.live.len();
+        for (place, handle) in table.live.values().enumerate() {
+            let at = now + spread.mul_f64((place as f64 + random()) / count as f64);
+            handle.order(Ordered { order: Order::Drain, code, at });
+        }
+        count
+    }
+
+    /// Returns when no session is left.
+    pub async fn gone(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            tokio::pin!(emptied);
+            emptied.as_mut().enable();
+            if self.count() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+}
+
+impl Seat {
+    pub fn handle(&self) -> Arc<Handle> {
+        self.handle.clone()
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut table = lock(&self.sessions.table);
+        table.live.remove(&self.key);
+        if table.live.is_empty() {
+            self.sessions.emptied.notify_waiters();
+        }
+    }
+}
+
+impl Handle {
+    /// The first order stands: a session ends once.
+    pub fn order(&self, ordered: Ordered) {
+        let mut slot = lock(&self.slot);
+        if slot.ordered.is_none() {
+            slot.ordered = Some(ordered);
+            self.is_ordered.store(true, Ordering::Release);
+        }
+        if let Some(waker) = &slot.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The order, once there is one.
+    pub fn ordered(&self) -> Option<Ordered> {
+        if !self.is_ordered.load(Ordering::Acquire) {
+            return None;
+        }
+        lock(&self.slot).ordered
+    }
+
+    /// Names the task that an order has to wake.
+    pub fn register(&self, waker: &Waker) {
+        lock(&self.slot).waker = Some(waker.clone());
+    }
+}
+
+/// A panic while the lock was held left nothing half done: every critical section here is a few plain assignments.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn closes_are_spread_evenly() {
+        let sessions = Arc::new(Sessions::default());
+        let seats: Vec<Seat> = (0..100).map(|_| sessions.enter().unwrap()).collect();
+        let start = Instant::now();
+        assert_eq!(sessions.drain(Duration::from_secs(10), 1012, || 0.5), 100);
+        let mut due: Vec<_> = seats.iter().map(|seat| seat.handle.ordered().unwrap().at - start).collect();
+        due.sort_unstable();
+        for (place, at) in due.iter().enumerate() {
+            let expected = Duration::from_millis(100 * place as u64 + 50);
+            assert!(at.abs_diff(expected) < Duration::from_millis(1), "{place}: {at:?}");
+        }
+        assert!(sessions.enter().is_none(), "nobody enters a gateway that goes away");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn gone_when_the_last_seat_is_given_back() {
+        let sessions = Arc::new(Sessions::default());
+        let first = sessions.enter().unwrap();
+        let second = sessions.enter().unwrap();
+        let waiting = tokio::spawn({
+            let sessions = sessions.clone();
+            async move { sessions.gone().await }
+        });
+        drop(first);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(second);
+        waiting.await.unwrap();
+        assert_eq!(sessions.count(), 0);
     }
 }

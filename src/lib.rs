@@ -13,4 +13,8 @@ pub mod route;
 // IO
 pub mod observe;
 pub mod drain;
+pub mod session;
 pub mod net;
+// STORY
+pub mod gateway;
+pub mod serve;

@@ -117,7 +117,9 @@ fn first_byte(byte: u8, deflate: bool) -> Result<(bool, bool, Opcode), Violation
 }
 
 /// The payload length, the bytes its extension took, and what follows it.
-fn extended_len(short: u8, rest: &[u8]) -> Result<Option<(u64, usize, &[u8])>, Violation> {
+type Length<'a> = (u64, usize, &'a [u8]);
+
+fn extended_len(short: u8, rest: &[u8]) -> Result<Option<Length<'_>>, Violation> {
     match short {
         126 => {
             let Some((bytes, rest)) = rest.split_first_chunk::<2>() else {

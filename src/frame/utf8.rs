@@ -8,7 +8,7 @@ use simdutf8::compat::from_utf8;
 const BLOCK: usize = 4096;
 
 /// The unfinished character at the end of what was seen so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Utf8Stream {
     carry: [u8; 3],
     carried: u8,

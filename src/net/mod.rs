@@ -1,4 +1,9 @@
 //! Sockets: everything that touches the network lives here.
 
+pub mod pem;
+pub mod stream;
 pub mod listen;
 pub mod tls;
+pub mod dial;
+pub mod http;
+pub mod splice;

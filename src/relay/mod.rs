@@ -51,6 +51,9 @@ pub enum Effect {
     Finish(Outcome),
 }
 
+/// The least time that a last Close gets to reach its peer.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
@@ -86,6 +89,7 @@ pub struct Relay {
     message_since: Option<Moment>,
     closing: Option<Box<Closing>>,
     finished: bool,
+    ends_by: Moment,
 }
 
 #[derive(Debug)]
@@ -149,6 +153,7 @@ impl Relay {
             message_since: None,
             closing: None,
             finished: false,
+            ends_by: now,
             rules,
         }
     }
@@ -163,6 +168,7 @@ impl Relay {
         }
         if let Some(closing) = self.closing.take_if(|_| is_over(&self.legs)) {
             self.finished = true;
+            self.ends_by = closing.deadline;
             return Effect::Finish(closing.outcome);
         }
         match self.legs[from].hearing {
@@ -289,6 +295,12 @@ impl Relay {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Once the session is over: by when the driver has to be rid of both streams. What is left of the closing
+    /// handshake's time, and in any case long enough for a Close that just went out.
+    pub fn ends_by(&self, now: Moment) -> Moment {
+        self.ends_by.max(now + LAST_WORDS)
     }
 
     pub fn tally(&self, from: Side) -> &Tally {

@@ -97,6 +97,13 @@ pub struct Outcome {
     pub close: Close,
 }
 
+impl Outcome {
+    /// The peer whose stream is dropped as it is: it does not take what is queued for it, and never will.
+    pub fn abandoned(&self) -> Option<Side> {
+        self.about.filter(|_| self.cause == Cause::WriteTimeout)
+    }
+}
+
 /// What one side sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {

@@ -1,0 +1,511 @@
+//! The story of a request, from its head to the session: read it, find its route, judge it, reach the backend, and only
+//! then say 101. A refusal on the way is plain HTTP.
+
+use crate::drain::Sessions;
+use crate::frame::Side;
+use crate::handshake::forward::{self, Hop};
+use crate::handshake::reply::{self, Agreed, Offer};
+use crate::handshake::request::{Asked, Upgrade, Wants};
+use crate::handshake::{path, tokens};
+use crate::net::dial::Dialer;
+use crate::net::http::{Answer, Exchange, NotSent, RequestBody, Switched};
+use crate::net::splice::{Splice, Taken};
+use crate::net::stream::Stream;
+use crate::observe::log::QueryValues;
+use crate::policy::address::TrustedProxies;
+use crate::policy::origin::{OriginFacts, OriginMode};
+use crate::refusal::{Refusal, Refused};
+use crate::route::{Compression, PlainHttp, Route, RouteFacts, RouteTable};
+use crate::session::{Facts, Session};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Request, Response, StatusCode, Uri, request};
+use http_body_util::{Either, Empty, Full};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
+
+/// What goes back to a client: a backend's body as it streams in, or a short text of our own.
+pub type ResponseBody = Either<Incoming, Full<Bytes>>;
+
+/// Everything that the requests of a running gateway share.
+pub struct Gateway {
+    pub routes: RouteTable,
+    /// By the index that a route carries.
+    pub backends: Vec<Dialer>,
+    pub trusted: TrustedProxies,
+    pub sessions: Arc<Sessions>,
+    /// The tasks of the sessions.
+    pub tasks: TaskTracker,
+    pub access_log: bool,
+    pub query: QueryValues,
+}
+
+/// What is known of a client's connection before its first request.
+pub struct Connection {
+    pub listener: String,
+    pub redirect_to_https: bool,
+    pub tls: bool,
+    /// The name that TLS asked for.
+    pub sni: Option<String>,
+    pub peer: Option<IpAddr>,
+    pub local_port: Option<u16>,
+    /// A backend connection that the last plain request left open, and whose backend it leads to. It belongs to this
+    /// client alone: no answer can reach the wrong one.
+    pub idle: Mutex<Option<(usize, Exchange)>>,
+}
+
+/// A request with what the steps found out about it.
+struct Visit<'a> {
+    connection: &'a Connection,
+    id: String,
+    asked: Asked,
+    client: Option<IpAddr>,
+    peer_is_trusted: bool,
+    /// As the browser sees it: a trusted proxy in front of us may have ended TLS.
+    scheme: String,
+    shown_path: String,
+}
+
+/// That a route's policies let the request in. What needs approval takes this, not a bool.
+struct Permit<'a> {
+    route: &'a Arc<Route>,
+}
+
+impl Gateway {
+    /// Answers one request. Never fails: whatever goes wrong is an answer.
+    pub async fn handle(
+        &self,
+        connection: &Connection,
+        request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
+        let (head, body) = request.into_parts();
+        let id = request_id(&head.headers);
+        let shown_path = shown_path(&head.uri, self.query);
+        let refused = match Asked::read(&head) {
+            Err(refused) => refused,
+            Ok(asked) => {
+                let visit = self.visit(connection, id.clone(), shown_path.clone(), &head, asked);
+                match self.serve(&visit, head, body).await {
+                    Ok(response) => return response,
+                    Err(refused) => refused,
+                }
+            }
+        };
+        log_refusal(connection, &id, &shown_path, &refused);
+        refusal_response(&refused)
+    }
+
+    fn visit<'a>(
+        &self,
+        connection: &'a Connection,
+        id: String,
+        shown_path: String,
+        head: &request::Parts,
+        asked: Asked,
+    ) -> Visit<'a> {
+        let peer_is_trusted = self.trusted.trusts(connection.peer);
+        let forwarded: Vec<&str> = tokens(&head.headers, &forward::X_FORWARDED_FOR).collect();
+        let client = self.trusted.client_address(connection.peer, forwarded.into_iter());
+        let own = if connection.tls { "https" } else { "http" };
+        let told = tokens(&head.headers, &forward::X_FORWARDED_PROTO).last().filter(|_| peer_is_trusted);
+        let scheme = told.filter(|told| matches!(*told, "http" | "https")).unwrap_or(own).to_string();
+        Visit { connection, id, asked, client, peer_is_trusted, scheme, shown_path }
+    }
+
+    async fn serve(
+        &self,
+        visit: &Visit<'_>,
+        head: request::Parts,
+        body: Incoming,
+    ) -> Result<Response<ResponseBody>, Refused> {
+        if visit.connection.redirect_to_https {
+            return Ok(redirect_to_https(visit, &head));
+        }
+        let route = self.find(visit, &head.headers)?;
+        let permit = self.judge(visit, route, &head.headers)?;
+        match &visit.asked.wants {
+            Wants::Upgrade(upgrade) => self.upgrade(visit, &permit, upgrade, head).await,
+            Wants::Plain => self.plain(visit, &permit, head, body).await,
+        }
+    }
+
+    fn find(&self, visit: &Visit<'_>, headers: &HeaderMap) -> Result<&Arc<Route>, Refused> {
+        let asked = &visit.asked;
+        let facts =
+            RouteFacts { host: &asked.host, path: &asked.path, headers, subprotocols: asked.subprotocols() };
+        let route = self
+            .routes
+            .find(facts)
+            .ok_or_else(|| Refusal::NoRoute.because(format!("no route for {}{}", asked.host, asked.path)))?;
+        // Domain fronting: the certificate that was checked was one host's, the request is another's.
+        let fronted = visit.connection.sni.as_deref().filter(|sni| *sni != asked.host).filter(|sni| {
+            !self
+                .routes
+                .find(RouteFacts { host: sni, ..facts })
+                .is_some_and(|other| Arc::ptr_eq(other, route))
+        });
+        match fronted {
+            None => Ok(route),
+            Some(sni) => {
+                Err(Refusal::Misdirected
+                    .because(format!("TLS asked for {sni}, the request for {}", asked.host)))
+            }
+        }
+    }
+
+    /// Every policy of the route, before any backend is contacted.
+    fn judge<'a>(
+        &self,
+        visit: &Visit<'_>,
+        route: &'a Arc<Route>,
+        headers: &HeaderMap,
+    ) -> Result<Permit<'a>, Refused> {
+        // A page may fetch what CORS lets it; only a socket has no such guard of its own (RFC 6455 10.2).
+        if visit.asked.wants == Wants::Plain {
+            return match route.http {
+                PlainHttp::Proxy => Ok(Permit { route }),
+                PlainHttp::Reject => {
+                    Err(Refusal::NotUpgrade.because(format!("a plain request on route {}", route.name)))
+                }
+            };
+        }
+        let origins: Vec<&[u8]> = headers.get_all(header::ORIGIN).iter().map(HeaderValue::as_bytes).collect();
+        // Behind a trusted proxy the page's host is the one the proxy was asked for.
+        let told = tokens(headers, &forward::X_FORWARDED_HOST).last().filter(|_| visit.peer_is_trusted);
+        let authority = told.unwrap_or(&visit.asked.authority);
+        let facts = OriginFacts { origins: &origins, scheme: &visit.scheme, authority };
+        match (route.origin.judge(facts), route.origin.mode) {
+            (Ok(()), _) => {}
+            (Err(denial), OriginMode::Enforce) => return Err(Refusal::Origin.because(denial.0)),
+            (Err(denial), OriginMode::Report) => tracing::warn!(
+                id = visit.id.as_str(),
+                route = route.name.as_str(),
+                cause = Refusal::Origin.cause_word(),
+                detail = denial.0.as_str(),
+                "would be refused; origin.mode is \"report\""
+            ),
+        }
+        Ok(Permit { route })
+    }
+
+    async fn upgrade(
+        &self,
+        visit: &Visit<'_>,
+        permit: &Permit<'_>,
+        upgrade: &Upgrade,
+        mut head: request::Parts,
+    ) -> Result<Response<ResponseBody>, Refused> {
+        let route = permit.route;
+        let seat =
+            self.sessions.enter().ok_or_else(|| Refusal::Draining.because("the gateway is draining"))?;
+        let dialer = self.dialer(route)?;
+        // Taken out here: the backend's request must not carry the way to the client's stream.
+        let client = head.extensions.remove::<OnUpgrade>();
+        let client =
+            client.ok_or_else(|| Refusal::BadRequest.because("this connection cannot be upgraded"))?;
+
+        self.prepare(visit, route, &mut head, true)?;
+        let deflate =
+            forward::narrow_extensions(&mut head.headers, route.compression == Compression::Passthrough);
+        let offer = Offer { key: &upgrade.key, subprotocols: &upgrade.subprotocols, deflate };
+        let limit = dialer.backend().upgrade_timeout;
+        let exchange = Exchange::begin(dialer.dial().await?).await?;
+        let request = Request::from_parts(head, Either::Right(Empty::new()));
+        let (mut response, switched) = match exchange.upgrade(request, limit).await? {
+            Answer::Switching(response, switched) => (response, switched),
+            Answer::Other(response) => {
+                log_passed_on(visit, route, response.status());
+                return Ok(self.pass_on(route, response));
+            }
+        };
+        let agreed = reply::verify(response.headers(), offer)
+            .map_err(|why| Refusal::BackendAnswer.because(format!("{}: {why}", dialer.backend().server)))?;
+        let facts = self.facts(visit, route, &agreed);
+        let session = Session::open(facts, seat, self.access_log);
+        self.tasks.spawn(run(session, client, switched, route.clone(), agreed.deflate));
+        response.extensions_mut().remove::<OnUpgrade>();
+        forward::response_headers(response.headers_mut(), &route.headers, true);
+        Ok(response.map(|_| Either::Right(Full::default())))
+    }
+
+    async fn plain(
+        &self,
+        visit: &Visit<'_>,
+        permit: &Permit<'_>,
+        mut head: request::Parts,
+        body: Incoming,
+    ) -> Result<Response<ResponseBody>, Refused> {
+        let route = permit.route;
+        let dialer = self.dialer(route)?;
+        head.extensions.remove::<OnUpgrade>();
+        self.prepare(visit, route, &mut head, false)?;
+        // A poll may hang for as long as a quiet session may.
+        let limit = route.rules.timeouts.idle.unwrap_or(Duration::MAX);
+        let mut request: Request<RequestBody> = Request::from_parts(head, Either::Left(body));
+        let mut idle = visit.connection.idle.lock().await;
+        if let Some((_, mut exchange)) =
+            idle.take().filter(|(backend, kept)| *backend == route.backend && kept.is_ready())
+        {
+            match exchange.plain(request, limit).await {
+                Ok(response) => {
+                    *idle = Some((route.backend, exchange));
+                    return self.answer_plain(route, response);
+                }
+                // The backend closed it just then; of this request it has seen nothing.
+                Err(NotSent { request: Some(unsent), .. }) => request = unsent,
+                Err(NotSent { refused, request: None }) => return Err(refused),
+            }
+        }
+        let mut exchange = Exchange::begin(dialer.dial().await?).await?;
+        let response = exchange.plain(request, limit).await.map_err(|not_sent| not_sent.refused)?;
+        *idle = Some((route.backend, exchange));
+        self.answer_plain(route, response)
+    }
+
+    fn answer_plain(
+        &self,
+        route: &Route,
+        response: Response<Incoming>,
+    ) -> Result<Response<ResponseBody>, Refused> {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Refusal::BackendAnswer.because("a 101 to a request that asked for no upgrade"));
+        }
+        Ok(self.pass_on(route, response))
+    }
+
+    /// A backend's answer goes to the client as it is.
+    fn pass_on(&self, route: &Route, mut response: Response<Incoming>) -> Response<ResponseBody> {
+        response.extensions_mut().remove::<OnUpgrade>();
+        forward::response_headers(response.headers_mut(), &route.headers, false);
+        *response.version_mut() = http::Version::HTTP_11;
+        response.map(Either::Left)
+    }
+
+    fn dialer(&self, route: &Route) -> Result<&Dialer, Refused> {
+        self.backends
+            .get(route.backend)
+            .ok_or_else(|| Refusal::BackendConnect.because(format!("route {} has no backend", route.name)))
+    }
+
+    /// Makes the client's head the backend's: normal path, forwarded headers, the route's edits.
+    fn prepare(
+        &self,
+        visit: &Visit<'_>,
+        route: &Route,
+        head: &mut request::Parts,
+        upgrade: bool,
+    ) -> Result<(), Refused> {
+        let connection = visit.connection;
+        let hop = Hop {
+            peer: connection.peer,
+            peer_is_trusted: visit.peer_is_trusted,
+            scheme: if connection.tls { "https" } else { "http" },
+            authority: &visit.asked.authority,
+            port: connection.local_port,
+            request_id: &visit.id,
+        };
+        let server = self.dialer(route)?.backend().server.authority();
+        forward::request_headers(&mut head.headers, hop, &route.headers, &server, upgrade);
+        head.uri = forwarded_target(&visit.asked.path, head.uri.query(), route.strip_prefix.as_deref())
+            .map_err(|why| Refusal::Path.because(why))?;
+        head.version = http::Version::HTTP_11;
+        Ok(())
+    }
+
+    fn facts(&self, visit: &Visit<'_>, route: &Route, agreed: &Agreed) -> Facts {
+        let backend = self.backends.get(route.backend).map(|dialer| dialer.backend());
+        Facts {
+            id: visit.id.clone(),
+            route: route.name.clone(),
+            listener: visit.connection.listener.clone(),
+            backend: backend.map_or(String::new(), |backend| backend.server.to_string()),
+            client: shown_address(visit.client),
+            host: visit.asked.host.clone(),
+            path: visit.shown_path.clone(),
+            subprotocol: agreed.subprotocol.clone(),
+            deflate: agreed.deflate,
+            tls: visit.connection.tls,
+        }
+    }
+}
+
+/// The session's task: both raw streams back from hyper, then the splice. A new task, for a task keeps the size of the
+/// largest thing it ever did.
+async fn run(session: Session, client: OnUpgrade, switched: Switched, route: Arc<Route>, deflate: bool) {
+    let (client, backend) = tokio::join!(take_client(client), switched.into_stream());
+    let rules = route.rules.clone();
+    let report = match (client, backend) {
+        (Some(client), Ok((stream, early))) => {
+            let backend = Taken { stream, early };
+            Splice::new(client, backend, rules, deflate, session.handle()).await
+        }
+        (client, _) => {
+            // One side was gone before the first frame; the other's TCP ends with it.
+            let lost = if client.is_none() { Side::Client } else { Side::Backend };
+            crate::session::Report::lost_at_the_start(lost)
+        }
+    };
+    session.finish(&report);
+}
+
+async fn take_client(upgrade: OnUpgrade) -> Option<Taken> {
+    let parts = upgrade.await.ok()?.downcast::<TokioIo<Stream>>().ok()?;
+    Some(Taken { stream: parts.io.into_inner(), early: parts.read_buf })
+}
+
+/// The target as the backend gets it: the normal path, the query byte for byte.
+fn forwarded_target(normal: &str, query: Option<&str>, strip_prefix: Option<&str>) -> Result<Uri, String> {
+    let stripped = strip_prefix.and_then(|prefix| normal.strip_prefix(prefix)).unwrap_or(normal);
+    let mut target = String::with_capacity(normal.len() + query.map_or(1, |query| query.len() + 2));
+    if !stripped.starts_with('/') {
+        target.push('/');
+    }
+    target.push_str(stripped);
+    if let Some(query) = query {
+        target.push('?');
+        target.push_str(query);
+    }
+    PathAndQuery::try_from(target)
+        .map(Uri::from)
+        .map_err(|error| format!("the path cannot be forwarded: {error}"))
+}
+
+/// The client's own id where it is fit for a log, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let fit = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
+    };
+    let given = headers.get(forward::X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(fit);
+    given.map_or_else(|| format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)), String::from)
+}
+
+/// A path for a log line: names of query parameters, and their values only where the operator debugs. Tokens travel in
+/// queries.
+fn shown_path(uri: &Uri, query: QueryValues) -> String {
+    let path = path::normalise(uri.path()).unwrap_or_else(|_| uri.path().to_string());
+    match (uri.query(), query) {
+        (None, _) => path,
+        (Some(values), QueryValues::Keep) => format!("{path}?{values}"),
+        (Some(values), QueryValues::Redact) => {
+            let names: Vec<String> = values
+                .split('&')
+                .map(|pair| match pair.split_once('=') {
+                    Some((name, _)) => format!("{name}=…"),
+                    // Without a `=` it may be a token as it stands.
+                    None => "…".to_string(),
+                })
+                .collect();
+            format!("{path}?{}", names.join("&"))
+        }
+    }
+}
+
+fn shown_address(address: Option<IpAddr>) -> String {
+    address.map_or("unix".into(), |address| address.to_string())
+}
+
+/// 308: the method and the body stay what they were.
+fn redirect_to_https(visit: &Visit<'_>, head: &request::Parts) -> Response<ResponseBody> {
+    let query = head.uri.query().map_or(String::new(), |query| format!("?{query}"));
+    let location = format!("https://{}{}{query}", visit.asked.host, visit.asked.path);
+    let mut response = text_response(StatusCode::PERMANENT_REDIRECT, "");
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+fn refusal_response(refused: &Refused) -> Response<ResponseBody> {
+    let refusal = refused.refusal;
+    let mut response = text_response(refusal.status(), refusal.public_text());
+    let headers = response.headers_mut();
+    headers.insert("x-framegate-cause", HeaderValue::from_static(refusal.cause_word()));
+    for (name, value) in refusal.headers() {
+        headers.insert(*name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Our own answers end the connection: what comes behind a refused request is not worth reading.
+fn text_response(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
+    let mut response = Response::new(Either::Right(Full::from(text)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn log_refusal(connection: &Connection, id: &str, shown_path: &str, refused: &Refused) {
+    let Refused { refusal, detail } = refused;
+    let (listener, client) = (connection.listener.as_str(), shown_address(connection.peer));
+    let (status, cause, detail) = (refusal.status().as_u16(), refusal.cause_word(), detail.as_str());
+    let client = client.as_str();
+    if refusal.is_our_fault() {
+        tracing::warn!(id, listener, client, path = shown_path, status, cause, detail, "handshake refused");
+    } else {
+        tracing::info!(id, listener, client, path = shown_path, status, cause, detail, "handshake refused");
+    }
+}
+
+fn log_passed_on(visit: &Visit<'_>, route: &Route, status: StatusCode) {
+    tracing::info!(
+        id = visit.id.as_str(),
+        listener = visit.connection.listener.as_str(),
+        client = shown_address(visit.client).as_str(),
+        route = route.name.as_str(),
+        path = visit.shown_path.as_str(),
+        status = status.as_u16(),
+        cause = "backend_status",
+        "handshake answered by the backend"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_keep_their_query_byte_for_byte() {
+        let check = |path, query, strip, expected: &str| {
+            assert_eq!(forwarded_target(path, query, strip).unwrap().to_string(), expected);
+        };
+        check("/a", None, None, "/a");
+        check("/a", Some(""), None, "/a?");
+        check("/a", Some("x=%zz&y=/../"), None, "/a?x=%zz&y=/../");
+        check("/app/ws", Some("q"), Some("/app"), "/ws?q");
+        check("/app", None, Some("/app"), "/");
+    }
+
+    #[test]
+    fn logs_hold_no_query_values() {
+        let shown = |uri: &str| shown_path(&uri.parse().unwrap(), QueryValues::Redact);
+        assert_eq!(shown("/ws?token=secret&v=1"), "/ws?token=…&v=…");
+        assert_eq!(shown("/ws?secret"), "/ws?…");
+        assert_eq!(shown("/ws"), "/ws");
+        assert_eq!(shown_path(&"/ws?t=1".parse().unwrap(), QueryValues::Keep), "/ws?t=1");
+    }
+
+    #[test]
+    fn an_unfit_request_id_is_replaced() {
+        let id = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-request-id", HeaderValue::from_static(value));
+            request_id(&headers)
+        };
+        assert_eq!(id("abc-123"), "abc-123");
+        assert_ne!(id("a b"), "a b");
+        assert_ne!(id(""), "");
+        assert_eq!(request_id(&HeaderMap::new()).len(), 32);
+    }
+}

@@ -1,0 +1,139 @@
+//! One HTTP exchange with a backend: an upgrade whose raw stream is taken back from hyper, or a plain request whose
+//! answer streams through.
+
+use super::stream::Stream;
+use crate::refusal::{Refusal, Refused};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{Either, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, Parts, SendRequest};
+use hyper_util::rt::TokioIo;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// What goes to a backend: a client's body as it streams in, or none.
+pub type RequestBody = Either<Incoming, Empty<Bytes>>;
+
+/// Bytes of a backend's head that we are willing to hold.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// A connection to a backend that speaks HTTP.
+pub struct Exchange {
+    sender: SendRequest<RequestBody>,
+    driver: Driver,
+}
+
+/// The task that moves the connection's bytes. Dropping it closes the connection: a client that is gone leaves nothing
+/// behind.
+struct Driver(Option<JoinHandle<hyper::Result<Parts<TokioIo<Stream>>>>>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+/// A backend's answer to an upgrade.
+pub enum Answer {
+    /// A 101, not yet checked.
+    Switching(Response<Incoming>, Switched),
+    /// Anything else: the client's to read.
+    Other(Response<Incoming>),
+}
+
+/// The way to the raw stream behind a 101.
+pub struct Switched {
+    driver: Driver,
+}
+
+impl Exchange {
+    pub async fn begin(stream: Stream) -> Result<Exchange, Refused> {
+        let (sender, connection) = http1::Builder::new()
+            .preserve_header_case(true)
+            .max_buf_size(MAX_HEAD)
+            .max_header_size(MAX_HEAD)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| broken_answer(&error))?;
+        // Not `with_upgrades`: the parts, with what was read ahead, come back here.
+        let driver = Driver(Some(tokio::spawn(connection.without_shutdown())));
+        Ok(Exchange { sender, driver })
+    }
+
+    /// Sends an upgrade and waits for the head of the answer, whatever interim answers come before it.
+    pub async fn upgrade(
+        mut self,
+        request: Request<RequestBody>,
+        limit: Duration,
+    ) -> Result<Answer, Refused> {
+        let answer = tokio::time::timeout(limit, self.sender.send_request(request)).await;
+        let response = answer.map_err(|_| silent(limit))?.map_err(|error| broken_answer(&error))?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Answer::Switching(response, Switched { driver: self.driver }));
+        }
+        self.driver.detach();
+        Ok(Answer::Other(response))
+    }
+
+    /// Sends a plain request; the answer's body streams as the client reads it. The connection is kept for the next
+    /// request where the backend lets us.
+    pub async fn plain(
+        &mut self,
+        request: Request<RequestBody>,
+        limit: Duration,
+    ) -> Result<Response<Incoming>, NotSent> {
+        match tokio::time::timeout(limit, self.sender.try_send_request(request)).await {
+            Err(_) => Err(NotSent { refused: silent(limit), request: None }),
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(mut error)) => {
+                let request = error.take_message();
+                Err(NotSent { refused: broken_answer(error.error()), request })
+            }
+        }
+    }
+
+    /// Whether another request can be sent on it at once.
+    pub fn is_ready(&self) -> bool {
+        self.sender.is_ready() && !self.sender.is_closed()
+    }
+}
+
+/// A plain request that got no answer; with the request itself where not a byte of it had been sent.
+pub struct NotSent {
+    pub refused: Refused,
+    pub request: Option<Request<RequestBody>>,
+}
+
+impl Driver {
+    /// The connection ends by itself once the answer's body has been read or dropped.
+    fn detach(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Switched {
+    /// The raw stream, and the bytes that came glued to the 101.
+    pub async fn into_stream(mut self) -> Result<(Stream, Bytes), Refused> {
+        let Some(task) = self.driver.0.take() else {
+            return Err(Refusal::BackendAnswer.because("its connection was already taken"));
+        };
+        match task.await {
+            Ok(Ok(parts)) => Ok((parts.io.into_inner(), parts.read_buf)),
+            Ok(Err(error)) => Err(broken_answer(&error)),
+            Err(_) => Err(Refusal::BackendAnswer.because("its connection ended with the 101")),
+        }
+    }
+}
+
+fn silent(limit: Duration) -> Refused {
+    Refusal::BackendSilent.because(format!("no answer to the request within {limit:?}"))
+}
+
+fn broken_answer(error: &hyper::Error) -> Refused {
+    use std::error::Error;
+    let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
+    Refusal::BackendAnswer.because(format!("{error}{cause}"))
+}

@@ -1,0 +1,489 @@
+//! The driver of a relay: it moves bytes between two streams as the relay says, and holds no policy of its own.
+//!
+//! One future a session. Buffers belong to the worker, not to the session: a read lands in the thread's scratch buffer,
+//! what the relay forwards is written from there, and only what a blocked peer did not take or a cut frame header left
+//! over is copied out and kept. An idle session owns no buffer.
+
+use super::stream::Stream;
+use crate::drain::{Handle, Ordered};
+use crate::frame::{Control, Pair, Side};
+use crate::moment::Moment;
+use crate::relay::{Effect, Lost, Opening, Outcome, Relay, Rules};
+use crate::session::Report;
+use bytes::Bytes;
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// One read. Bursts of small messages like it large.
+const READ_SIZE: usize = 64 * 1024;
+
+/// A leg is read only while less than this waits for the other leg. It bounds what a slow reader pins.
+const HIGH_WATER: usize = 32 * 1024;
+
+/// Frames of our own are gathered up to this before a write is tried: a flood of pings costs a write a batch, and is
+/// answered only as fast as the answers are read.
+const OWN_FRAMES: usize = 4 * 1024;
+
+/// Unread bytes up to this have more put behind them; above it they were held back by a pause and go first.
+const SHORT_REST: usize = 1024;
+
+/// Turns of both legs before the task yields to its neighbours.
+const TURNS: usize = 8;
+
+thread_local! {
+    /// The worker's buffer, borrowed while a session is polled and never across a suspension.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_SIZE + SHORT_REST].into());
+}
+
+/// A raw stream taken back from hyper, and what was read ahead of it.
+pub struct Taken {
+    pub stream: Stream,
+    pub early: Bytes,
+}
+
+/// A session's two streams and the relay between them. Resolves when both streams have ended.
+pub struct Splice {
+    legs: Pair<Leg>,
+    relay: Relay,
+    origin: Instant,
+    timer: Pin<Box<Sleep>>,
+    armed: Option<Moment>,
+    handle: Arc<Handle>,
+    registered: Option<Waker>,
+    ending: Option<Ending>,
+}
+
+struct Ending {
+    outcome: Outcome,
+    deadline: Moment,
+}
+
+struct Leg {
+    stream: Stream,
+    /// Read and not yet disposed of.
+    unread: Vec<u8>,
+    /// Nothing more can be read.
+    ended: bool,
+    /// Not to be read before this.
+    paused_until: Option<Moment>,
+    out: Outbox,
+}
+
+/// What waits to be written to a leg.
+#[derive(Default)]
+struct Outbox {
+    queue: Vec<u8>,
+    sent: usize,
+    /// TLS may hold records that the socket did not take.
+    unflushed: bool,
+    broken: bool,
+    shut: bool,
+}
+
+impl Splice {
+    pub fn new(
+        client: Taken,
+        backend: Taken,
+        rules: Arc<Rules>,
+        deflate: bool,
+        handle: Arc<Handle>,
+    ) -> Splice {
+        let origin = Instant::now();
+        let seed = getrandom::u64().unwrap_or_else(|_| fastrand::u64(..));
+        let opening = Opening { deflate, seed, now: Moment::default() };
+        Splice {
+            legs: Pair { client: Leg::new(client), backend: Leg::new(backend) },
+            relay: Relay::new(rules, opening),
+            origin,
+            timer: Box::pin(tokio::time::sleep_until(origin)),
+            armed: None,
+            handle,
+            registered: None,
+            ending: None,
+        }
+    }
+
+    fn now(&self) -> Moment {
+        self.moment(Instant::now())
+    }
+
+    fn moment(&self, instant: Instant) -> Moment {
+        Moment::default() + instant.saturating_duration_since(self.origin)
+    }
+
+    /// Reads `from` once if it may be read, and does what the relay makes of it. Whether anything moved.
+    fn turn(&mut self, from: Side, cx: &mut Context<'_>, now: Moment) -> bool {
+        let flushed = self.flush(!from, cx, now);
+        let full = self.legs[!from].out.len() >= HIGH_WATER;
+        let leg = &mut self.legs[from];
+        leg.paused_until = leg.paused_until.filter(|until| *until > now);
+        let held = full || leg.paused_until.is_some();
+        self.relay.hold(from, held, now);
+        let moved = SCRATCH.with_borrow_mut(|scratch| {
+            let mut unread = std::mem::take(&mut self.legs[from].unread);
+            if held {
+                let rest = self.obey(from, &[], cx, now);
+                debug_assert_eq!(rest, 0);
+                self.legs[from].unread = unread;
+                return false;
+            }
+            if unread.len() > SHORT_REST {
+                let used = self.obey(from, &unread, cx, now);
+                unread.drain(..used);
+                unread.shrink_to_fit();
+                self.legs[from].unread = unread;
+                return used > 0;
+            }
+            scratch[..unread.len()].copy_from_slice(&unread);
+            let read = self.read(from, &mut scratch[unread.len()..], cx, now);
+            let filled = unread.len() + read.unwrap_or(0);
+            let used = self.obey(from, &scratch[..filled], cx, now);
+            if used > 0 || filled > unread.len() {
+                unread = scratch[used..filled].to_vec();
+            }
+            self.legs[from].unread = unread;
+            read.is_some() || used > 0
+        });
+        // Frames of our own may have been gathered for either leg.
+        let sent = self.flush(from, cx, now) | self.flush(!from, cx, now);
+        flushed || sent || moved
+    }
+
+    /// `None`: nothing to read now. `Some(0)`: the stream ended, and the relay knows.
+    fn read(&mut self, from: Side, room: &mut [u8], cx: &mut Context<'_>, now: Moment) -> Option<usize> {
+        let leg = &mut self.legs[from];
+        if leg.ended {
+            return None;
+        }
+        let mut buf = ReadBuf::new(room);
+        let lost = match Pin::new(&mut leg.stream).poll_read(cx, &mut buf) {
+            Poll::Pending => return None,
+            Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
+                self.relay.heard(from, now);
+                return Some(buf.filled().len());
+            }
+            Poll::Ready(Ok(())) => Lost::Ended,
+            // A TLS peer that just closes its socket: common, and for a frame stream as good as a FIN.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Lost::Ended,
+            Poll::Ready(Err(_)) => Lost::Broke,
+        };
+        leg.ended = true;
+        self.relay.lost(from, lost, now);
+        Some(0)
+    }
+
+    /// Performs the relay's effects on `unread` in order. How many bytes of it were disposed of.
+    fn obey(&mut self, from: Side, unread: &[u8], cx: &mut Context<'_>, now: Moment) -> usize {
+        let mut used = 0;
+        let mut shown = unread.len();
+        loop {
+            match self.relay.step(from, &unread[used..shown], now) {
+                Effect::Idle => break,
+                Effect::Forward { n } => {
+                    self.forward(!from, &unread[used..used + n], cx, now);
+                    used += n;
+                }
+                Effect::Discard { n } => used += n,
+                Effect::Send { to, frame } => self.send(to, &frame, cx, now),
+                Effect::Pause { from: paused, until } => {
+                    self.legs[paused].paused_until = Some(until);
+                    self.relay.hold(paused, true, now);
+                    // What is left stays unread; frames of our own may still go out.
+                    shown = used;
+                }
+                Effect::Finish(outcome) => {
+                    self.ending = Some(Ending { outcome, deadline: self.relay.ends_by(now) });
+                    break;
+                }
+            }
+        }
+        used
+    }
+
+    fn forward(&mut self, to: Side, bytes: &[u8], cx: &mut Context<'_>, now: Moment) {
+        let leg = &mut self.legs[to];
+        let result = leg.out.write(&mut leg.stream, bytes, cx);
+        self.wrote(to, result, now);
+    }
+
+    fn send(&mut self, to: Side, frame: &Control, cx: &mut Context<'_>, now: Moment) {
+        // RFC 6455 5.3: toward a server a fresh key that nobody can predict.
+        let key = (to == Side::Backend)
+            .then(|| getrandom::u32().unwrap_or_else(|_| fastrand::u32(..)).to_ne_bytes());
+        let out = &mut self.legs[to].out;
+        if out.broken {
+            return;
+        }
+        frame.encode(key, &mut out.queue);
+        if out.len() >= OWN_FRAMES {
+            self.flush(to, cx, now);
+        }
+    }
+
+    /// Whether anything that waited for `to` moved on.
+    fn flush(&mut self, to: Side, cx: &mut Context<'_>, now: Moment) -> bool {
+        let leg = &mut self.legs[to];
+        if leg.out.is_clear() {
+            return false;
+        }
+        let result = leg.out.flush(&mut leg.stream, cx);
+        self.wrote(to, result, now)
+    }
+
+    fn wrote(&mut self, to: Side, result: io::Result<bool>, now: Moment) -> bool {
+        match result {
+            Ok(progressed) => {
+                self.relay.output(to, !self.legs[to].out.is_clear(), progressed, now);
+                progressed
+            }
+            Err(_) => {
+                self.relay.lost(to, Lost::Broke, now);
+                self.relay.output(to, false, false, now);
+                true
+            }
+        }
+    }
+
+    fn poll_session(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.handle.register(cx.waker());
+            self.registered = Some(cx.waker().clone());
+        }
+        for _ in 0..TURNS {
+            let now = self.now();
+            if let Some(Ordered { order, code, at }) = self.handle.ordered()
+                && self.moment(at) <= now
+            {
+                self.relay.end(order, code, now);
+            }
+            if self.relay.deadline().is_some_and(|deadline| deadline <= now) {
+                self.relay.tick(now);
+            }
+            let mut moved = false;
+            for side in Side::BOTH {
+                moved |= self.turn(side, cx, now);
+                if self.ending.is_some() {
+                    return Poll::Ready(());
+                }
+            }
+            if !moved {
+                return self.poll_timer(cx);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Sleeps until the next deadline, whoever set it. A deadline that moved away is noticed when the timer fires, not
+    /// at every byte.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let ordered = self.handle.ordered().map(|ordered| self.moment(ordered.at));
+        let ordered = ordered.filter(|at| *at > self.now());
+        let paused = Side::BOTH.iter().filter_map(|side| self.legs[*side].paused_until);
+        let next = self.relay.deadline().into_iter().chain(ordered).chain(paused).min();
+        let Some(next) = next else {
+            return Poll::Pending;
+        };
+        if self.armed.is_none_or(|armed| next < armed) {
+            self.arm(next);
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            if next <= self.now() {
+                self.armed = None;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.arm(next);
+        }
+        Poll::Pending
+    }
+
+    fn arm(&mut self, at: Moment) {
+        self.armed = Some(at);
+        self.timer.as_mut().reset(self.origin + Duration::from_nanos(at.nanos()));
+    }
+
+    /// Writes what is queued, ends both streams, and reads on until the peers end theirs: a socket closed with unread
+    /// bytes in it is reset, and the reset can overtake our Close.
+    fn poll_ending(&mut self, cx: &mut Context<'_>, deadline: Moment, abandoned: Option<Side>) -> Poll<()> {
+        let now = self.now();
+        let late = deadline <= now;
+        let mut over = true;
+        for side in Side::BOTH {
+            over &= abandoned == Some(side) || self.legs[side].poll_end(cx);
+        }
+        if over || late {
+            return Poll::Ready(());
+        }
+        if self.armed != Some(deadline) {
+            self.arm(deadline);
+        }
+        if self.timer.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Future for Splice {
+    type Output = Report;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Report> {
+        let splice = &mut *self;
+        if splice.ending.is_none() && splice.poll_session(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let Some(ending) = splice.ending.take() else {
+            return Poll::Pending;
+        };
+        let abandoned = ending.outcome.abandoned();
+        if splice.poll_ending(cx, ending.deadline, abandoned).is_pending() {
+            splice.ending = Some(ending);
+            return Poll::Pending;
+        }
+        let tally = |side| *splice.relay.tally(side);
+        let tallies = Pair { client: tally(Side::Client), backend: tally(Side::Backend) };
+        Poll::Ready(Report { outcome: ending.outcome, tallies })
+    }
+}
+
+impl Leg {
+    fn new(taken: Taken) -> Leg {
+        Leg {
+            stream: taken.stream,
+            // Copied and let go: an empty-looking `Bytes` may pin hyper's whole buffer.
+            unread: taken.early.to_vec(),
+            ended: false,
+            paused_until: None,
+            out: Outbox::default(),
+        }
+    }
+
+    /// Whether the stream has ended in both directions.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.out.broken && !self.out.is_clear() {
+            let flushed = self.out.flush(&mut self.stream, cx);
+            if flushed.is_ok() && !self.out.is_clear() {
+                return false;
+            }
+        }
+        if !self.out.broken && !self.out.shut {
+            match Pin::new(&mut self.stream).poll_shutdown(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(())) => self.out.shut = true,
+                Poll::Ready(Err(_)) => self.out.broken = true,
+            }
+        }
+        while !self.ended {
+            let read = SCRATCH.with_borrow_mut(|scratch| {
+                let mut buf = ReadBuf::new(scratch);
+                Pin::new(&mut self.stream).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
+            });
+            match read {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => self.ended = true,
+            }
+        }
+        true
+    }
+}
+
+impl Outbox {
+    fn len(&self) -> usize {
+        self.queue.len() - self.sent
+    }
+
+    /// Nothing waits.
+    fn is_clear(&self) -> bool {
+        self.queue.is_empty() && !self.unflushed
+    }
+
+    /// Writes `bytes` behind what waits; keeps a copy of what the stream does not take. Whether it took anything.
+    fn write(&mut self, stream: &mut Stream, bytes: &[u8], cx: &mut Context<'_>) -> io::Result<bool> {
+        if self.broken {
+            return Ok(false);
+        }
+        let mut progressed = !self.is_clear() && self.flush(stream, cx)?;
+        let mut rest = bytes;
+        while self.queue.is_empty() && !rest.is_empty() {
+            match self.poll_write(stream, rest, cx)? {
+                0 => break,
+                n => {
+                    rest = &rest[n..];
+                    progressed = true;
+                }
+            }
+        }
+        self.queue.extend_from_slice(rest);
+        if self.queue.is_empty() {
+            self.poll_flush(stream, cx)?;
+        }
+        Ok(progressed)
+    }
+
+    /// Tries to write what waits. Whether the stream took anything.
+    fn flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut progressed = false;
+        while self.sent < self.queue.len() {
+            let queue = std::mem::take(&mut self.queue);
+            let wrote = self.poll_write(stream, &queue[self.sent..], cx);
+            self.queue = queue;
+            match wrote? {
+                0 => break,
+                n => {
+                    self.sent += n;
+                    progressed = true;
+                }
+            }
+        }
+        if self.sent == self.queue.len() {
+            self.queue = Vec::new();
+            self.sent = 0;
+            let was_unflushed = self.unflushed;
+            self.poll_flush(stream, cx)?;
+            progressed |= was_unflushed && !self.unflushed;
+        } else if self.sent >= self.queue.len() / 2 {
+            self.queue.drain(..self.sent);
+            self.sent = 0;
+        }
+        Ok(progressed)
+    }
+
+    /// 0: the stream takes nothing now.
+    fn poll_write(&mut self, stream: &mut Stream, bytes: &[u8], cx: &mut Context<'_>) -> io::Result<usize> {
+        match Pin::new(stream).poll_write(cx, bytes) {
+            Poll::Pending => Ok(0),
+            Poll::Ready(Ok(0)) => Err(self.break_off(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(n)) => {
+                self.unflushed = true;
+                Ok(n)
+            }
+            Poll::Ready(Err(error)) => Err(self.break_off(error)),
+        }
+    }
+
+    fn poll_flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.unflushed {
+            return Ok(());
+        }
+        match Pin::new(stream).poll_flush(cx) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Ok(())) => {
+                self.unflushed = false;
+                Ok(())
+            }
+            Poll::Ready(Err(error)) => Err(self.break_off(error)),
+        }
+    }
+
+    /// Nothing reaches the peer any more: what waits is let go.
+    fn break_off(&mut self, error: io::Error) -> io::Error {
+        *self = Outbox { broken: true, ..Outbox::default() };
+        error
+    }
+}

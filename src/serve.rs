@@ -1,0 +1,133 @@
+//! A listener at work: accept, TLS, hyper, each under its deadline, until the gateway goes away.
+
+use crate::gateway::{Connection, Gateway};
+use crate::net::listen::{Listener, ListenerSettings};
+use crate::net::stream::{Socket, Stream};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A listener with what serving it takes.
+pub struct Door {
+    pub listener: Listener,
+    pub settings: ListenerSettings,
+    pub tls: Option<TlsAcceptor>,
+}
+
+/// Accepts until `stop`; every connection is a task of `connections`, and is told of `stop` too.
+pub async fn serve(door: Door, gateway: Arc<Gateway>, stop: CancellationToken, connections: TaskTracker) {
+    let Door { listener, settings, tls } = door;
+    let settings = Arc::new(settings);
+    loop {
+        let socket = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            socket = listener.accept() => socket,
+        };
+        let visit = admit(socket, tls.clone(), settings.clone(), gateway.clone(), stop.clone());
+        connections.spawn(visit);
+    }
+}
+
+/// One connection, from its first byte to its last HTTP exchange. An upgraded one goes on in the session's own task.
+async fn admit(
+    socket: Socket,
+    tls: Option<TlsAcceptor>,
+    settings: Arc<ListenerSettings>,
+    gateway: Arc<Gateway>,
+    stop: CancellationToken,
+) {
+    socket.tune();
+    let deadline = Instant::now() + settings.handshake_timeout;
+    let mut connection = Connection {
+        listener: settings.name.clone(),
+        redirect_to_https: settings.redirect_to_https,
+        tls: tls.is_some(),
+        sni: None,
+        peer: socket.peer_ip(),
+        local_port: socket.local_address().map(|address| address.port()),
+        idle: Default::default(),
+    };
+    let stream = match tls {
+        None => Stream::Plain(socket),
+        Some(acceptor) => match tokio::time::timeout_at(deadline, acceptor.accept(socket)).await {
+            Ok(Ok(stream)) => {
+                connection.sni = stream.get_ref().1.server_name().map(str::to_ascii_lowercase);
+                Stream::Tls(Box::new(stream.into()))
+            }
+            Ok(Err(error)) => return log_failure(&connection, "tls", &error.to_string()),
+            Err(_) => return log_failure(&connection, "tls_timeout", "the TLS handshake took too long"),
+        },
+    };
+    let left = deadline.saturating_duration_since(Instant::now());
+    speak_http(stream, connection, &settings, left, gateway, stop).await;
+}
+
+async fn speak_http(
+    stream: Stream,
+    connection: Connection,
+    settings: &ListenerSettings,
+    head_timeout: Duration,
+    gateway: Arc<Gateway>,
+    stop: CancellationToken,
+) {
+    let connection = Arc::new(connection);
+    let service = service_fn({
+        let connection = connection.clone();
+        move |request| {
+            let (gateway, connection) = (gateway.clone(), connection.clone());
+            async move { Ok::<_, Infallible>(gateway.handle(&connection, request).await) }
+        }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .preserve_header_case(true)
+        // A backend's answer crosses as it is; a date of ours would be one header more.
+        .auto_date_header(false)
+        .max_header_size(settings.max_header_size)
+        .max_buf_size(settings.max_header_size.max(MIN_BUFFER));
+    let served = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    tokio::pin!(served);
+    let result = tokio::select! {
+        result = served.as_mut() => result,
+        () = stop.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = result {
+        use std::error::Error;
+        let why = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+        let cause = match &error {
+            error if error.is_timeout() => "head_timeout",
+            error if error.is_parse_too_large() => "head_too_large",
+            error if error.is_parse() => "request",
+            // The client hung up, or its stream broke: there is nobody to tell and nothing to mend.
+            _ => return tracing::debug!(client = ?connection.peer, error = why.as_str(), "connection ended"),
+        };
+        log_failure(&connection, cause, &why);
+    }
+}
+
+/// hyper takes no smaller buffer.
+const MIN_BUFFER: usize = 8 * 1024;
+
+/// A connection that never got as far as a request.
+fn log_failure(connection: &Connection, cause: &str, detail: &str) {
+    let client = connection.peer.map_or("unix".into(), |peer| peer.to_string());
+    tracing::info!(
+        listener = connection.listener.as_str(),
+        client = client.as_str(),
+        cause,
+        detail,
+        "handshake refused"
+    );
+}
