@@ -18,3 +18,8 @@ pub mod net;
 // STORY
 pub mod gateway;
 pub mod serve;
+// EDGE
+pub mod config;
+pub mod demo;
+pub mod app;
+pub mod cli;

@@ -24,6 +24,23 @@ pub struct Route {
     pub rules: Arc<Rules>,
 }
 
+impl Route {
+    /// A route that takes everything, with the defaults.
+    pub fn new(name: &str, backend: usize) -> Route {
+        Route {
+            name: name.into(),
+            matcher: Matcher::default(),
+            backend,
+            http: PlainHttp::Proxy,
+            strip_prefix: None,
+            compression: Compression::Passthrough,
+            headers: HeaderRules::default(),
+            origin: OriginPolicy::default(),
+            rules: Arc::default(),
+        }
+    }
+}
+
 /// What happens to a request that does not ask for an upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlainHttp {
@@ -192,17 +209,7 @@ mod tests {
             Some(prefix) => PathPattern::Below(prefix.into()),
             None => PathPattern::Exact(path.into()),
         };
-        Route {
-            name: name.into(),
-            matcher: Matcher { hosts, path, ..Matcher::default() },
-            backend: 0,
-            http: PlainHttp::Proxy,
-            strip_prefix: None,
-            compression: Compression::Passthrough,
-            headers: HeaderRules::default(),
-            origin: OriginPolicy::default(),
-            rules: Arc::default(),
-        }
+        Route { matcher: Matcher { hosts, path, ..Matcher::default() }, ..Route::new(name, 0) }
     }
 
     fn found(table: &RouteTable, host: &str, path: &str) -> String {

@@ -127,8 +127,10 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if !self.finished {
-            let outcome =
-                Outcome { by: By::Gateway, cause: Cause::Broken, about: None, close: Close::default() };
+            // Cut off at the deadline of a drain, or a defect of ours.
+            let ordered = self.seat.handle().ordered();
+            let cause = ordered.map_or(Cause::Broken, |ordered| Cause::Order(ordered.order));
+            let outcome = Outcome { by: By::Gateway, cause, about: None, close: Close::default() };
             self.log(&Report { outcome, tallies: Pair::default() });
         }
     }

@@ -15,6 +15,19 @@ pub struct Backend {
     pub tls: BackendTls,
 }
 
+impl Backend {
+    /// One server with the defaults.
+    pub fn new(name: &str, server: Server) -> Backend {
+        Backend {
+            name: name.into(),
+            server,
+            connect_timeout: Duration::from_secs(5),
+            upgrade_timeout: Duration::from_secs(10),
+            tls: BackendTls::default(),
+        }
+    }
+}
+
 /// One server, as its URL names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Server {

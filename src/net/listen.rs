@@ -24,6 +24,20 @@ pub struct ListenerSettings {
     pub max_header_size: usize,
 }
 
+impl ListenerSettings {
+    /// A plain listener with the defaults.
+    pub fn new(name: &str, bind: Bind) -> ListenerSettings {
+        ListenerSettings {
+            name: name.into(),
+            bind,
+            tls: None,
+            redirect_to_https: false,
+            handshake_timeout: Duration::from_secs(10),
+            max_header_size: 64 * 1024,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Bind {
     Tcp(SocketAddr),

@@ -4,6 +4,7 @@ pub mod pem;
 pub mod stream;
 pub mod listen;
 pub mod tls;
+pub mod self_signed;
 pub mod dial;
 pub mod http;
 pub mod splice;

@@ -1,4 +1,9 @@
-//! Log lines: two for a session, text or JSON, on stderr.
+//! Log lines: two for a session, one for a refusal, text or JSON, on stderr.
+//!
+//! Fields are passed as plain strings, never as preformatted text: the writer then quotes and escapes them, so that
+//! nothing a peer sent can break a line or forge one.
+
+use tracing_subscriber::EnvFilter;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
@@ -36,4 +41,33 @@ impl Default for LogSettings {
     fn default() -> LogSettings {
         LogSettings { level: Level::Info, format: LogFormat::Text, access: true, query: QueryValues::Redact }
     }
+}
+
+/// Starts logging for the process. `overrides` is the value of `FRAMEGATE_LOG`; the error names what is wrong with it.
+pub fn start(settings: &LogSettings, overrides: Option<&str>) -> Result<(), String> {
+    let level = match settings.level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    };
+    // What our libraries have to say is for our developers, at any level of the operator's.
+    let filter = match overrides {
+        Some(overrides) => {
+            EnvFilter::try_new(overrides).map_err(|error| format!("FRAMEGATE_LOG: {error}"))?
+        }
+        None => EnvFilter::new(format!("error,framegate={level}")),
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match settings.format {
+        LogFormat::Text => {
+            let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            lines.with_ansi(is_terminal).try_init()
+        }
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        }
+    };
+    started.map_err(|error| format!("logging cannot start: {error}"))
 }

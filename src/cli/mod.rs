@@ -1,0 +1,88 @@
+//! The command line: one file a subcommand. Exit codes: 0 done, 1 refused or failed with a reason, 2 wrong usage.
+
+mod check;
+mod demo;
+mod proxy;
+mod run;
+
+use crate::app::{self, End, Setup};
+use crate::config::{Loaded, Plan};
+use crate::observe::log;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A WebSocket reverse proxy that reads every frame: it ends TLS, checks Origin, enforces limits, answers pings and says
+/// who ended a connection and why.
+#[derive(Debug, Parser)]
+#[command(name = "framegate", version, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try it: an embedded backend, a page to open, a certificate made on the fly
+    Demo(demo::Demo),
+    /// Put it in front of one server, without a file
+    Proxy(proxy::Proxy),
+    /// Run the service
+    Run(run::Run),
+    /// Show every problem of a configuration file
+    Check(check::Check),
+}
+
+impl Cli {
+    pub fn execute(self) -> ExitCode {
+        match self.command {
+            Command::Demo(demo) => demo.execute(),
+            Command::Proxy(proxy) => proxy.execute(),
+            Command::Run(run) => run.execute(),
+            Command::Check(check) => check.execute(),
+        }
+    }
+}
+
+/// `./framegate.toml`, else the system's.
+const DEFAULT_FILES: [&str; 2] = ["framegate.toml", "/etc/framegate/framegate.toml"];
+
+/// The named file, or the first default one that is there.
+fn config_file(named: Option<PathBuf>) -> Result<PathBuf, String> {
+    named.or_else(|| DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists())).ok_or_else(|| {
+        format!("no configuration: neither {} nor {} is there; name one", DEFAULT_FILES[0], DEFAULT_FILES[1])
+    })
+}
+
+/// Loads a file; every problem goes to stderr. `Err` is the exit code.
+fn load(path: &std::path::Path) -> Result<Loaded, ExitCode> {
+    crate::config::load(path, &environment).map_err(|problems| {
+        for problem in &problems {
+            eprintln!("{problem}");
+        }
+        let count = problems.len();
+        eprintln!("{count} problem{} in {}", if count == 1 { "" } else { "s" }, path.display());
+        ExitCode::FAILURE
+    })
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Starts logging and runs until the end.
+fn run_plan(plan: Plan, rest: impl FnOnce(Plan) -> Setup) -> ExitCode {
+    if let Err(why) = log::start(&plan.log, environment("FRAMEGATE_LOG").as_deref()) {
+        return fail(&why);
+    }
+    match app::run(rest(plan)) {
+        Ok(End::Drained) => ExitCode::SUCCESS,
+        Ok(End::Stopped) => ExitCode::FAILURE,
+        Err(why) => fail(&why),
+    }
+}
+
+fn fail(why: &str) -> ExitCode {
+    eprintln!("framegate: {why}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,210 @@
+//! Addresses as text: where a listener binds, where a server is, which networks are trusted.
+
+use super::error::Complaint;
+use crate::backend::Server;
+use crate::net::listen::Bind;
+use crate::policy::origin::{NotAnOrigin, Origin};
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// `"0.0.0.0:443"`, `"[::]:443"`, `"unix:/path"`.
+pub fn bind(text: &str) -> Result<Bind, Complaint> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix_path(path).map(|path| Bind::Unix(path.into()));
+    }
+    if text.starts_with("systemd:") {
+        let complaint = Complaint::new("socket activation is not yet supported");
+        return Err(complaint.hint("bind the address itself, such as \"0.0.0.0:443\""));
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(Bind::Tcp(address));
+    }
+    let hint = if let Ok(address) = text.parse::<IpAddr>() {
+        format!("add the port: \"{}\"", SocketAddr::new(address, 443))
+    } else if let Ok(port) = text.trim_start_matches(':').parse::<u16>() {
+        format!("add the address: \"0.0.0.0:{port}\" or, for IPv6 as well, \"[::]:{port}\"")
+    } else if let Some(("localhost", port)) = text.rsplit_once(':') {
+        format!("a listener binds an address, not a name: \"127.0.0.1:{port}\"")
+    } else {
+        "an address and a port, \"0.0.0.0:443\" or \"[::]:443\", or \"unix:/path\"".into()
+    };
+    Err(Complaint::new(format!("{text:?} is not an address to bind")).hint(hint))
+}
+
+/// `"ws://host:port"`, `"wss://host"`, `"unix:/path"`.
+pub fn server(text: &str) -> Result<Server, Complaint> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix_path(path).map(|path| Server::Unix(path.into()));
+    }
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err(Complaint::new(format!("{text:?} is not the URL of a server"))
+            .hint(format!("write \"ws://{text}\" (or wss:// for TLS)")));
+    };
+    let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if authority.contains('@') {
+        // What stands before the @ may be a password and is not repeated.
+        return Err(Complaint::new("a server's URL holds no user name or password")
+            .hint("set the header the server wants in [route.headers] request.set"));
+    }
+    let tls = match scheme.to_ascii_lowercase().as_str() {
+        "ws" => false,
+        "wss" => true,
+        "http" => return Err(wrong_scheme(text, "ws", authority)),
+        "https" => return Err(wrong_scheme(text, "wss", authority)),
+        _ => {
+            return Err(Complaint::new(format!("{scheme:?} is not the scheme of a server"))
+                .hint("write \"ws://host:port\", \"wss://host:port\" or \"unix:/path\""));
+        }
+    };
+    if !behind.is_empty() {
+        let plain = format!("{scheme}://{authority}");
+        return Err(Complaint::new(format!("a server's URL ends at the port, without {behind:?}"))
+            .hint(format!("write \"{plain}\"; the path is the client's own, and strip_prefix shortens it")));
+    }
+    let (host, port) = host_and_port(authority).map_err(|why| {
+        let hint = match why {
+            NotAnOrigin::Port => "a port is a number from 1 to 65535: \"ws://10.0.0.1:9000\"",
+            _ => "a host name, an IPv4 address, or an IPv6 address in brackets and without a zone: \"ws://[::1]:9000\"",
+        };
+        Complaint::new(format!("{text:?}: {}", why.problem())).hint(hint)
+    })?;
+    Ok(Server::Tcp { host, port: port.unwrap_or(if tls { 443 } else { 80 }), tls })
+}
+
+fn wrong_scheme(text: &str, scheme: &str, authority: &str) -> Complaint {
+    Complaint::new(format!("{text:?} is not the URL of a WebSocket server"))
+        .hint(format!("write \"{scheme}://{authority}\": plain HTTP requests reach the same server"))
+}
+
+fn unix_path(path: &str) -> Result<&str, Complaint> {
+    if path.is_empty() || path.starts_with("//") {
+        let path = path.trim_start_matches('/');
+        return Err(Complaint::new("unix: is followed by the path of a socket")
+            .hint(format!("write \"unix:/{}\"", if path.is_empty() { "run/app.sock" } else { path })));
+    }
+    Ok(path)
+}
+
+/// A network whose proxies are trusted: a CIDR, or one address.
+pub fn network(text: &str) -> Result<IpNet, Complaint> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(IpNet::from(address));
+    }
+    let network = text.parse::<IpNet>().map_err(|_| {
+        Complaint::new(format!("{text:?} is not a network"))
+            .hint("an address and the length of its prefix: \"10.0.0.0/8\", \"fd00::/8\"")
+    })?;
+    if network.trunc() != network {
+        return Err(Complaint::new(format!("{text:?} has bits set behind its prefix")).hint(format!(
+            "write \"{}\", or \"{}\" for the one address",
+            network.trunc(),
+            network.addr()
+        )));
+    }
+    Ok(network)
+}
+
+/// `host[:port]`, the host in lower case and an IPv6 address in brackets, by the one grammar the program has for it.
+pub fn host_and_port(authority: &str) -> Result<(String, Option<u16>), NotAnOrigin> {
+    Origin::of("", authority)?;
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !authority.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let port = port.map(|port| port.parse().map_err(|_| NotAnOrigin::Port)).transpose()?;
+    if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        let address: Ipv6Addr = inner.parse().map_err(|_| NotAnOrigin::Host)?;
+        return Ok((format!("[{address}]"), port));
+    }
+    // No top-level domain is a number (RFC 3696 2), so what ends in one is an address or a typing error.
+    let ends_in_number = host
+        .trim_end_matches('.')
+        .rsplit('.')
+        .next()
+        .is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
+    if ends_in_number && host.parse::<Ipv4Addr>().is_err() {
+        return Err(NotAnOrigin::Host);
+    }
+    Ok((host.to_ascii_lowercase(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn binds() {
+        assert_eq!(bind("0.0.0.0:443"), Ok(Bind::Tcp("0.0.0.0:443".parse().unwrap())));
+        assert_eq!(bind("[::]:443"), Ok(Bind::Tcp("[::]:443".parse().unwrap())));
+        assert_eq!(bind("unix:/run/a.sock"), Ok(Bind::Unix("/run/a.sock".into())));
+        assert_eq!(bind("unix:a.sock"), Ok(Bind::Unix("a.sock".into())));
+        let hint = |text: &str| bind(text).unwrap_err().hint.unwrap_or_default();
+        assert_eq!(hint("127.0.0.1"), "add the port: \"127.0.0.1:443\"");
+        assert_eq!(hint("::1"), "add the port: \"[::1]:443\"");
+        assert!(hint(":8080").contains("\"0.0.0.0:8080\""));
+        assert!(hint("8080").contains("\"0.0.0.0:8080\""));
+        assert!(hint("localhost:8080").contains("\"127.0.0.1:8080\""));
+        for bad in ["", "unix:", "unix:///a", "systemd:web", "example.com:443", "0.0.0.0:99999", "::1:443x"] {
+            assert!(bind(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn servers() {
+        let tcp = |host: &str, port, tls| Ok(Server::Tcp { host: host.into(), port, tls });
+        for (text, expected) in [
+            ("ws://127.0.0.1:9000", tcp("127.0.0.1", 9000, false)),
+            ("ws://App", tcp("app", 80, false)),
+            ("WSS://app.test", tcp("app.test", 443, true)),
+            ("wss://[::1]:9443", tcp("[::1]", 9443, true)),
+            ("ws://[0:0::1]", tcp("[::1]", 80, false)),
+            ("ws://my_app.ns.svc:1", tcp("my_app.ns.svc", 1, false)),
+            ("unix:/run/app.sock", Ok(Server::Unix("/run/app.sock".into()))),
+        ] {
+            assert_eq!(server(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_server() {
+        for (text, expected) in [
+            ("http://a:1", "write \"ws://a:1\""),
+            ("https://a", "write \"wss://a\""),
+            ("10.0.0.1:9000", "write \"ws://10.0.0.1:9000\""),
+            ("ws://a:1/", "write \"ws://a:1\""),
+            ("ws://a/socket?x#y", "write \"ws://a\""),
+            ("ws://u:secret@a", "request.set"),
+            ("ftp://a", "ws://host:port"),
+            ("ws://a:0", "from 1 to 65535"),
+            ("ws://a:66000", "from 1 to 65535"),
+            ("ws://a:", "from 1 to 65535"),
+            ("ws://", "a host name"),
+            ("ws://::1", "in brackets"),
+            ("ws://[fe80::1%25eth0]", "without a zone"),
+            ("ws://[fe80::1%eth0]:1", "without a zone"),
+            ("ws://10.0.0.256", "a host name"),
+            ("ws://a b", "a host name"),
+            ("unix:", "unix:/run/app.sock"),
+            ("unix:///run/x", "write \"unix:/run/x\""),
+        ] {
+            let complaint = server(text).unwrap_err();
+            let hint = complaint.hint.unwrap_or_default();
+            assert!(hint.contains(expected), "{text}: {hint}");
+            assert!(!complaint.problem.contains("secret") && !hint.contains("secret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        for good in ["10.0.0.0/8", "fd00::/8", "192.0.2.1", "::1", "0.0.0.0/0"] {
+            assert!(network(good).is_ok(), "{good}");
+        }
+        for bad in ["10.0.0.0/33", "10.0.0/8", "a", "", "10.0.0.1/8", "10.0.0.0/8 "] {
+            assert!(network(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            network("10.0.0.1/8").unwrap_err().hint.unwrap(),
+            "write \"10.0.0.0/8\", or \"10.0.0.1\" for the one address"
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! What the operator reads: each file in `tests/config/invalid` produces exactly the text beside it, and the files in
+//! `tests/config/valid` and `config` none. `UPDATE=1` rewrites the texts; read every one that changed.
+
+use framegate::config::{ConfigError, load};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn toml_files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap();
+    let files = entries.map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|it| it == "toml")).collect();
+    files.sort();
+    files
+}
+
+/// The files see no environment but this.
+fn env(name: &str) -> Option<String> {
+    (name == "CHAT_HOST").then(|| "chat.example.com".into())
+}
+
+/// What is shown, as if the command had been run in the file's directory.
+fn shown(errors: &[ConfigError], directory: &Path) -> String {
+    let prefix = format!("{}/", directory.display());
+    errors.iter().map(|error| format!("{error}\n").replace(&prefix, "")).collect()
+}
+
+#[test]
+fn every_invalid_file_is_explained() {
+    let directory = Path::new("tests/config/invalid");
+    let files = toml_files(directory);
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut differences = String::new();
+    for file in &files {
+        let text = match load(file, &env) {
+            Ok(_) => format!("{} loads, but should not\n", file.display()),
+            Err(errors) => shown(&errors, directory),
+        };
+        let expected = file.with_extension("txt");
+        if update {
+            fs::write(&expected, &text).unwrap();
+        }
+        let wanted = fs::read_to_string(&expected).unwrap_or_default();
+        if text != wanted {
+            differences += &format!("---- {}\nwanted:\n{wanted}got:\n{text}\n", file.display());
+        }
+    }
+    assert!(differences.is_empty(), "{differences}UPDATE=1 rewrites the expected texts");
+    assert!(files.len() >= 30);
+}
+
+/// A message that names no place, no reason or no way out is a bug in the message.
+#[test]
+fn every_message_has_a_place_a_reason_and_a_hint() {
+    for file in toml_files(Path::new("tests/config/invalid")) {
+        let errors = load(&file, &env).unwrap_err();
+        assert!(!errors.is_empty(), "{}", file.display());
+        for error in &errors {
+            assert!(error.position.is_some(), "{error}");
+            assert!(!error.problem.is_empty(), "{error}");
+            assert!(error.hint.as_ref().is_some_and(|hint| !hint.is_empty()), "{error}");
+        }
+        let positions: Vec<_> = errors.iter().map(|error| error.position).collect();
+        assert!(positions.is_sorted(), "{}: {positions:?}", file.display());
+    }
+}
+
+#[test]
+fn every_valid_file_loads_without_a_word() {
+    let files = toml_files(Path::new("tests/config/valid"));
+    assert!(!files.is_empty());
+    for file in files {
+        match load(&file, &env) {
+            Ok(loaded) => assert!(loaded.warnings.is_empty(), "{}: {:?}", file.display(), loaded.warnings),
+            Err(errors) => panic!("{}", shown(&errors, Path::new("tests/config/valid"))),
+        }
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let problems = |path: &Path| shown(&load(path, &env).unwrap_err(), directory.path());
+    let missing = problems(&directory.path().join("no.toml"));
+    assert!(missing.starts_with("no.toml: cannot be read: No such file"), "{missing}");
+    let binary = directory.path().join("binary.toml");
+    fs::write(&binary, [0xFF, 0xFE, 0x00]).unwrap();
+    assert!(problems(&binary).starts_with("binary.toml: is not a text file"), "{}", problems(&binary));
+}
+
+/// The certificate of one name, and of another with another key, in a directory of their own.
+struct Certificates {
+    directory: tempfile::TempDir,
+}
+
+impl Certificates {
+    fn make() -> Certificates {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["site", "other"] {
+            let made = rcgen::generate_simple_self_signed([format!("{name}.test")]).unwrap();
+            fs::write(directory.path().join(format!("{name}.pem")), made.cert.pem()).unwrap();
+            write_key(&directory.path().join(format!("{name}.key")), &made.signing_key.serialize_pem(), 0o600);
+        }
+        fs::write(directory.path().join("empty.pem"), "nothing in here\n").unwrap();
+        Certificates { directory }
+    }
+
+    /// What is said of a listener with these lines in its tls section: the problems, or else the warnings.
+    fn said_of(&self, tls: &str) -> String {
+        let file = self.directory.path().join("site.toml");
+        let text = format!(
+            "[[route]]\nbackend = \"ws://127.0.0.1:9000\"\n[[listener]]\nbind = \"0.0.0.0:443\"\n[listener.tls]\n{tls}"
+        );
+        fs::write(&file, text).unwrap();
+        let errors = load(&file, &env).map_or_else(|errors| errors, |loaded| loaded.warnings);
+        shown(&errors, self.directory.path())
+    }
+}
+
+fn write_key(path: &Path, text: &str, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn the_certificate_files_are_looked_at() {
+    let certificates = Certificates::make();
+    let check = |tls: &str, expected: &str| {
+        let said = certificates.said_of(tls);
+        if expected.is_empty() {
+            assert_eq!(said, "", "{tls}");
+        } else {
+            assert!(said.starts_with("site.toml:6:") && said.contains(expected), "{tls}: {said}");
+        }
+    };
+    check("cert = \"site.pem\"\nkey = \"site.key\"", "");
+    check("certificates = [{ cert = \"site.pem\", key = \"site.key\" }]\nclient_ca = \"other.pem\"", "");
+    check("cert = \"site.pem\"\nkey = \"other.key\"", "listener[1].tls.cert: ");
+    check("cert = \"empty.pem\"\nkey = \"site.key\"", "listener[1].tls.cert: ");
+    check("cert = \"site.pem\"\nkey = \"empty.pem\"", "listener[1].tls.cert: ");
+    check("client_ca = \"empty.pem\"\ncert = \"site.pem\"\nkey = \"site.key\"", "listener[1].tls.client_ca: ");
+    check("cert = \"no.pem\"\nkey = \"site.key\"", "cannot open no.pem: No such file");
+}
+
+#[test]
+fn a_key_that_others_can_read_is_a_warning() {
+    let certificates = Certificates::make();
+    let key = certificates.directory.path().join("site.key");
+    let text = fs::read_to_string(&key).unwrap();
+    write_key(&key, &text, 0o644);
+    let said = certificates.said_of("cert = \"site.pem\"\nkey = \"site.key\"");
+    assert_eq!(
+        said,
+        "site.toml:7:7: listener[1].tls.key: site.key is open to other users (mode 644)\n  hint: chmod 600 site.key\n"
+    );
+}
