@@ -99,7 +99,11 @@ impl Certificates {
         for name in ["site", "other"] {
             let made = rcgen::generate_simple_self_signed([format!("{name}.test")]).unwrap();
             fs::write(directory.path().join(format!("{name}.pem")), made.cert.pem()).unwrap();
-            write_key(&directory.path().join(format!("{name}.key")), &made.signing_key.serialize_pem(), 0o600);
+            write_key(
+                &directory.path().join(format!("{name}.key")),
+                &made.signing_key.serialize_pem(),
+                0o600,
+            );
         }
         fs::write(directory.path().join("empty.pem"), "nothing in here\n").unwrap();
         Certificates { directory }
@@ -139,7 +143,10 @@ fn the_certificate_files_are_looked_at() {
     check("cert = \"site.pem\"\nkey = \"other.key\"", "listener[1].tls.cert: ");
     check("cert = \"empty.pem\"\nkey = \"site.key\"", "listener[1].tls.cert: ");
     check("cert = \"site.pem\"\nkey = \"empty.pem\"", "listener[1].tls.cert: ");
-    check("client_ca = \"empty.pem\"\ncert = \"site.pem\"\nkey = \"site.key\"", "listener[1].tls.client_ca: ");
+    check(
+        "client_ca = \"empty.pem\"\ncert = \"site.pem\"\nkey = \"site.key\"",
+        "listener[1].tls.client_ca: ",
+    );
     check("cert = \"no.pem\"\nkey = \"site.key\"", "cannot open no.pem: No such file");
 }
 

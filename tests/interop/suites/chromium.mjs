@@ -16,12 +16,8 @@ const sendPage = ({ url }, response) => {
   response.writeHead(200, { 'Content-Type': 'text/html', ...headers }).end(PAGE);
 };
 
-// The page asks for HTTP/2 where it is offered, and then opens its WebSocket as a stream of that connection (RFC
-// 8441) where that is offered. A listener without HTTP/2 shows the classic Upgrade.
-const LISTENERS = [
-  { name: 'h1', keys: { http2: false }, protocol: 'http/1.1', opensWith: 101 },
-  { name: 'h2', keys: { http2: true }, protocol: 'h2', opensWith: 200 },
-];
+// One row a way of opening a WebSocket: the listener's keys, the protocol the page comes by, the status it opens with.
+const LISTENERS = [{ name: 'h1', keys: {}, protocol: 'http/1.1', opensWith: 101 }];
 
 export async function run(context) {
   const { checkGateway, startGateway, certificates, chromium, direct } = context;

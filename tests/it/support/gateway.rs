@@ -1,0 +1,154 @@
+//! The real program, with its configuration in a file and its log in our hands.
+
+use super::{Backend, Raw, SOON};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Instant;
+use tempfile::TempDir;
+
+pub struct Gateway {
+    pub child: Child,
+    pub dir: TempDir,
+    /// By listener, in the order of the file.
+    pub listeners: Vec<SocketAddr>,
+    lines: Receiver<Value>,
+    /// Lines that were passed over while waiting for another.
+    seen: std::cell::RefCell<Vec<Value>>,
+}
+
+impl Gateway {
+    /// One plain listener and one route to `backend`; `route` is more TOML for the route.
+    pub fn in_front_of(backend: &Backend, route: &str) -> Gateway {
+        let url = backend.url();
+        Gateway::start(&format!(
+            "[[listener]]\nname = \"plain\"\nbind = \"127.0.0.1:0\"\n\
+             [[route]]\nname = \"test\"\nbackend = \"{url}\"\n{route}\n"
+        ))
+    }
+
+    /// Runs `framegate run` with this configuration, JSON log added, and waits until every listener listens.
+    pub fn start(config: &str) -> Gateway {
+        Gateway::start_in(tempfile::tempdir().unwrap(), config)
+    }
+
+    /// The same, in a directory that already holds what the configuration names (certificates, sockets).
+    pub fn start_in(dir: TempDir, config: &str) -> Gateway {
+        let file = dir.path().join("framegate.toml");
+        let log = if config.contains("[log]") { "" } else { "[log]\nformat = \"json\"\nlevel = \"debug\"\n" };
+        std::fs::write(&file, format!("{config}\n{log}")).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_framegate"))
+            .args(["run", "--config"])
+            .arg(&file)
+            .env_remove("FRAMEGATE_LOG")
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if sender.send(value).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut gateway = Gateway { child, dir, listeners: Vec::new(), lines, seen: Default::default() };
+        for _ in 0..config.matches("[[listener]]").count() {
+            let line = gateway.wait_for("listening", |line| line["message"] == "listening");
+            let bind = line["bind"].as_str().unwrap();
+            // A unix socket has no port; it keeps its place in the list.
+            gateway.listeners.push(bind.parse().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))));
+        }
+        gateway
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.listeners[0]
+    }
+
+    pub fn connect(&self) -> Raw {
+        Raw::connect(self.address())
+    }
+
+    /// The first log line, past or to come, that `matches`. Each line is found once.
+    pub fn wait_for(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
+        let mut seen = self.seen.borrow_mut();
+        if let Some(at) = seen.iter().position(&matches) {
+            return seen.remove(at);
+        }
+        let deadline = Instant::now() + SOON;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if matches(&line) => return line,
+                Ok(line) => seen.push(line),
+                Err(RecvTimeoutError::Timeout) => panic!("no log line: {what}; seen {seen:#?}"),
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("the log ended without: {what}; seen {seen:#?}")
+                }
+            }
+        }
+    }
+
+    /// The line of the next session that ended.
+    pub fn ended(&self) -> Value {
+        self.wait_for("session ended", |line| line["message"] == "session ended")
+    }
+
+    /// The line of the next refusal.
+    pub fn refused(&self) -> Value {
+        self.wait_for("handshake refused", |line| line["message"] == "handshake refused")
+    }
+
+    /// The next session ended by `by` for `cause`.
+    pub fn expect_ended(&self, by: &str, cause: &str) -> Value {
+        let line = self.ended();
+        assert_eq!((line["by"].as_str(), line["cause"].as_str()), (Some(by), Some(cause)), "{line:#}");
+        line
+    }
+
+    /// The program's own memory, in bytes (resident, without what it shares with files).
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// Sends a signal by its name: "TERM", "STOP", "HUP".
+    pub fn signal(&self, name: &str) {
+        kill(self.child.id(), name);
+    }
+
+    /// Waits for the program to end; its exit code.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + SOON;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "the gateway does not end");
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// `kill` from procps or the shell is not everywhere; every POSIX shell has it built in.
+pub fn kill(pid: u32, signal: &str) {
+    let status = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status().unwrap();
+    assert!(status.success());
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,25 @@
+//! What integration tests stand on: the real program with its log read line by line, raw sockets on both sides of it,
+//! and frames written by hand. Nothing sleeps: everything waits for an event, under one deadline.
+
+#![allow(dead_code)] // each test file uses its part
+
+mod frames;
+mod gateway;
+mod raw;
+
+pub use frames::{client_frame, close_payload, ping, server_frame, text};
+pub use gateway::Gateway;
+pub use raw::{ACCEPT, Backend, KEY, Raw, upgrade_request, upgrade_response};
+
+use std::time::Duration;
+
+/// How long anything may take that should happen at once. Generous: a busy machine is no failure.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// A gateway in front of a scripted backend, and one session through it: client and backend, raw.
+pub fn session(route: &str) -> (Gateway, Raw, Raw) {
+    let backend = Backend::start();
+    let gateway = Gateway::in_front_of(&backend, route);
+    let (client, server) = gateway.open_session(&backend);
+    (gateway, client, server)
+}
