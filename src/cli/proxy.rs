@@ -3,7 +3,7 @@
 use super::{fail, run_plan};
 use crate::app::Setup;
 use crate::backend::{Backend, Server};
-use crate::config::{Plan, address};
+use crate::config::{Plan, address, origin};
 use crate::net::listen::{Bind, ListenerSettings};
 use crate::net::self_signed;
 use crate::net::tls::{CertificateFiles, TlsSettings, TlsVersion, check_pair};
@@ -63,10 +63,8 @@ impl Proxy {
         let server = address::server(&self.to).map_err(|bad| say("--to", bad.problem, bad.hint))?;
         let bind = address::bind(&self.listen).map_err(|bad| say("--listen", bad.problem, bad.hint))?;
         let mut allowed = vec![Allowed::SameOrigin];
-        for origin in &self.origin {
-            let entry = Allowed::parse(origin).map_err(|bad| {
-                say("--origin", format!("{origin:?} is not an origin: {}", bad.problem()), None)
-            })?;
+        for text in &self.origin {
+            let entry = origin::allowed(text).map_err(|bad| say("--origin", bad.problem, bad.hint))?;
             allowed.push(entry);
         }
         let tls = match (self.cert, self.key) {
@@ -82,8 +80,8 @@ impl Proxy {
             _ => None,
         };
         let names = self.self_signed.then(|| certificate_names(&bind));
-        let origin = OriginPolicy { allowed, ..OriginPolicy::default() };
-        Ok((one_route_plan(bind, tls, server, origin), names))
+        let policy = OriginPolicy { allowed, ..OriginPolicy::default() };
+        Ok((one_route_plan(bind, tls, server, policy), names))
     }
 }
 

@@ -1,52 +1,30 @@
 //! `[[backend]]`: the servers, by name; and the servers that routes name by URL.
 
 use super::address;
-use super::error::{Complaint, any_of};
+use super::error::Complaint;
 use super::section::Section;
 use super::source::Needed;
 use super::unique::Unique;
 use super::value::Value;
 use crate::backend::{Backend, BackendTls, Roots, Server};
 use rustls::pki_types::ServerName;
-use std::time::Duration;
-
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-pub const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A backend of one server with the defaults of the file. Its name is its URL.
-pub fn of_one(server: Server) -> Backend {
-    Backend {
-        name: server.to_string(),
-        server,
-        connect_timeout: CONNECT_TIMEOUT,
-        upgrade_timeout: UPGRADE_TIMEOUT,
-        tls: BackendTls::default(),
-    }
-}
 
 /// The backends of the file, and those that its routes add.
-pub struct Backends {
-    list: Vec<Backend>,
-    /// Of all `[[backend]]` sections, also of those that could not be read: a route that names one is not wrong too.
-    names: Vec<String>,
-}
+pub struct Backends(Vec<Backend>);
 
 impl Backends {
     pub fn read_all(top: &mut Section<'_>) -> Backends {
         let source = top.source();
-        let mut unique = Unique::new("name");
-        let mut backends = Backends { list: Vec::new(), names: Vec::new() };
+        let mut names = Unique::new("name");
+        let mut list = Vec::new();
         for mut section in top.tables("backend").into_iter().flatten() {
-            let name = section.require("name", "name = \"chat\"", |value| value.parse(backend_name));
-            let at = section.place_of("name").unwrap_or_else(|| section.place().clone());
-            if let Some(name) = &name {
-                unique.claim(source, name.clone(), &at);
-                backends.names.push(name.clone());
+            let backend = read(&mut section);
+            if let Some(at) = section.place_of("name") {
+                names.claim(source, backend.name.clone(), &at);
             }
-            let backend = read(&mut section, name);
-            backends.list.extend(backend);
+            list.push(backend);
         }
-        backends
+        Backends(list)
     }
 
     /// The index of the backend that a route names, by its name or by its server's URL.
@@ -54,34 +32,33 @@ impl Backends {
         let text = value.text()?;
         if is_url(&text) {
             let server = resolved(value, address::server(&text)?);
-            let backend = of_one(server);
-            let known = self.list.iter().position(|one| *one == backend);
-            return Ok(known.unwrap_or_else(|| {
-                self.list.push(backend);
-                self.list.len() - 1
-            }));
+            return Ok(self.find_or_add(Backend::new(&server.to_string(), server)));
         }
-        if let Some(index) = self.list.iter().position(|backend| backend.name == text) {
+        if let Some(index) = self.0.iter().position(|backend| backend.name == text) {
             return Ok(index);
         }
-        if self.names.contains(&text) {
-            // Its section has a problem of its own, so this index is never used.
-            return Ok(0);
-        }
-        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let names = self.0.iter().map(|backend| backend.name.as_str());
+        let names: Vec<&str> = names.filter(|name| !name.is_empty() && !is_url(name)).collect();
         let complaint = Complaint::new(format!("there is no backend {text:?}"));
-        Err(if text.contains(':') {
-            complaint.hint(format!("write \"ws://{text}\" if it is an address"))
-        } else if names.is_empty() {
-            complaint.hint("write a URL, \"ws://127.0.0.1:9000\", or add a [[backend]] with this name")
-        } else {
-            let known = format!("the backends are {}", any_of(&names).replace(" or ", " and "));
-            complaint.suggest(&text, &names, known)
+        Err(match names[..] {
+            _ if text.contains(':') => complaint.hint(format!("write \"ws://{text}\" if it is an address")),
+            [] => complaint.hint("write a URL, \"ws://127.0.0.1:9000\", or add a [[backend]] with this name"),
+            [one] => complaint.hint(format!("the only backend is {one:?}")),
+            _ => complaint.suggest(&text, &names, format!("the backends are {}", names.join(", "))),
+        })
+    }
+
+    /// Routes that name the same server share it.
+    fn find_or_add(&mut self, backend: Backend) -> usize {
+        let known = self.0.iter().position(|one| *one == backend);
+        known.unwrap_or_else(|| {
+            self.0.push(backend);
+            self.0.len() - 1
         })
     }
 
     pub fn into_list(self) -> Vec<Backend> {
-        self.list
+        self.0
     }
 }
 
@@ -97,7 +74,7 @@ fn backend_name(text: &str) -> Result<String, Complaint> {
     super::name(text)
 }
 
-fn read(section: &mut Section<'_>, name: Option<String>) -> Option<Backend> {
+fn read(section: &mut Section<'_>) -> Backend {
     section.not_yet(&[
         "balance",
         "hash_on",
@@ -109,18 +86,22 @@ fn read(section: &mut Section<'_>, name: Option<String>) -> Option<Backend> {
         "on_server_down",
         "health",
     ]);
-    let server = section.require("servers", "servers = [\"ws://127.0.0.1:9000\"]", read_servers);
-    let connect_timeout = section.read("connect_timeout", CONNECT_TIMEOUT, Value::duration);
-    let upgrade_timeout = section.read("upgrade_timeout", UPGRADE_TIMEOUT, Value::duration);
-    let tls = section.find_section("tls").map(read_tls);
-    let server = server.flatten()?;
-    let is_tls = matches!(server, Server::Tcp { tls: true, .. });
-    if let Some(at) = section.place_of("tls").filter(|_| !is_tls) {
+    let name = section.require("name", "name = \"chat\"", |value| value.parse(backend_name));
+    let server = section.require("servers", "servers = [\"ws://127.0.0.1:9000\"]", read_servers).flatten();
+    if let (Some(server), Some(at)) = (&server, section.place_of("tls"))
+        && !matches!(server, Server::Tcp { tls: true, .. })
+    {
         let complaint = Complaint::new(format!("the server, {server}, does not speak TLS"));
         section.source().problem(&at, complaint.hint("write wss:// in servers, or remove tls"));
     }
-    let tls = tls.unwrap_or_default();
-    Some(Backend { name: name?, server, connect_timeout, upgrade_timeout, tls })
+    // Without a sound name or server the rest is read all the same, for what is wrong with it.
+    let base = Backend::new(&name.unwrap_or_default(), server.unwrap_or(Server::Unix("".into())));
+    Backend {
+        connect_timeout: section.read("connect_timeout", base.connect_timeout, Value::duration),
+        upgrade_timeout: section.read("upgrade_timeout", base.upgrade_timeout, Value::duration),
+        tls: section.find_section("tls").map(read_tls).unwrap_or_default(),
+        ..base
+    }
 }
 
 /// `None` in the result: what is wrong was said where it stands.
@@ -184,9 +165,10 @@ fn verify(value: &Value<'_>) -> Result<bool, Complaint> {
     }
     match value.boolean() {
         Ok(true) => Ok(true),
-        Ok(false) => Err(Complaint::new("would let anybody pose as the server, so it is written out").hint(
-            format!("write verify = \"{ACCEPT_ANY}\" if that is meant; better, name the server's own ca"),
-        )),
+        Ok(false) => Err(Complaint::new("false would let anybody pose as the server, so it is spelled out")
+            .hint(format!(
+                "write verify = \"{ACCEPT_ANY}\" if that is meant; better, name the server's own ca"
+            ))),
         Err(_) => Err(Complaint::new("takes true or one phrase")
             .hint(format!("write verify = true, or verify = \"{ACCEPT_ANY}\""))),
     }

@@ -2,8 +2,9 @@
 
 use super::error::Complaint;
 use super::source::{Needed, Place, Source};
-use crate::net::tls::{check_pair, read_certificates};
+use crate::net::tls::{check_pair, read_certificates, read_key};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -11,42 +12,48 @@ pub fn check(source: &Source<'_>) {
     for needed in source.take_needed() {
         match needed {
             Needed::Pair { files, cert_at, key_at } => {
-                let cert_opens = opens(source, &files.cert, &cert_at);
-                let key_opens = opens(source, &files.key, &key_at);
-                if key_opens {
+                let chain = "it should be the site's certificate and its chain, in PEM";
+                let cert = readable(source, &files.cert, &cert_at, read_certificates, chain);
+                let key = "it should be the certificate's private key, in PEM";
+                let key = readable(source, &files.key, &key_at, read_key, key);
+                if key {
                     warn_of_readers(source, &files.key, &key_at);
                 }
-                if cert_opens
-                    && key_opens
-                    && let Err(problem) = check_pair(&files)
-                {
-                    let hint = "cert is the PEM certificate with its chain, key its PEM private key";
+                // A pair is judged when both halves are sound.
+                if let Some(Err(problem)) = (cert && key).then(|| check_pair(&files)) {
+                    let hint =
+                        "cert and key have to be made together; the site's certificate comes first in cert";
                     source.problem(&cert_at, Complaint::new(problem).hint(hint));
                 }
             }
             Needed::Authorities { path, at } => {
-                if opens(source, &path, &at)
-                    && let Err(problem) = read_certificates(&path)
-                {
-                    let hint = "a PEM file with the certificate of at least one authority";
-                    source.problem(&at, Complaint::new(problem).hint(hint));
-                }
+                let roots = "it should be the certificate of at least one authority, in PEM";
+                readable(source, &path, &at, read_certificates, roots);
             }
         }
     }
 }
 
-fn opens(source: &Source<'_>, path: &Path, at: &Place) -> bool {
-    let hint = match File::open(path) {
-        Ok(_) => return true,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.is_relative() => {
-            (error, "relative paths count from the directory of this file")
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => (error, "check the spelling"),
-        Err(error) => (error, "the user that framegate runs as must be able to read it"),
+/// Reads the file and throws away what it holds. `wanted` is the hint for one that holds something else.
+fn readable<T>(
+    source: &Source<'_>,
+    path: &Path,
+    at: &Place,
+    read: fn(&Path) -> Result<T, String>,
+    wanted: &str,
+) -> bool {
+    let Err(problem) = read(path) else {
+        return true;
     };
-    let (error, hint) = hint;
-    source.problem(at, Complaint::new(format!("cannot open {}: {error}", path.display())).hint(hint));
+    let hint = match File::open(path) {
+        Ok(_) => wanted,
+        Err(error) if error.kind() == ErrorKind::NotFound && path.is_relative() => {
+            "relative paths count from the directory of this file"
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => "check the spelling",
+        Err(_) => "the user that framegate runs as must be able to read it",
+    };
+    source.problem(at, Complaint::new(problem).hint(hint));
     false
 }
 
@@ -54,8 +61,8 @@ fn opens(source: &Source<'_>, path: &Path, at: &Place) -> bool {
 fn warn_of_readers(source: &Source<'_>, key: &Path, at: &Place) {
     let mode = std::fs::metadata(key).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o077 != 0 {
-        let complaint =
-            Complaint::new(format!("{} is open to other users (mode {:03o})", key.display(), mode & 0o777));
-        source.warning(at, complaint.hint(format!("chmod 600 {}", key.display())));
+        let shown = key.display();
+        let complaint = Complaint::new(format!("{shown} is open to other users (mode {:03o})", mode & 0o777));
+        source.warning(at, complaint.hint(format!("chmod 600 {shown}")));
     }
 }

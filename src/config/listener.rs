@@ -9,25 +9,13 @@ use super::units::show_size;
 use super::value::Value;
 use crate::net::listen::{Bind, ListenerSettings};
 use crate::net::tls::{CertificateFiles, ClientAuth, TlsSettings, TlsVersion};
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What hyper needs, and what nobody needs more of.
 const HEADER_SIZES: std::ops::RangeInclusive<u64> = (8 << 10)..=(1 << 20);
 
-pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-pub const MAX_HEADER_SIZE: usize = 64 << 10;
-
-/// A plain listener with the defaults of the file, for commands that take none.
-pub fn on(name: String, bind: Bind) -> ListenerSettings {
-    ListenerSettings {
-        name,
-        bind,
-        tls: None,
-        redirect_to_https: false,
-        handshake_timeout: HANDSHAKE_TIMEOUT,
-        max_header_size: MAX_HEADER_SIZE,
-    }
-}
+/// Stands in for an address that could not be read.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// `trusts_a_proxy`: something in front of us is known, and may be what terminates TLS.
 pub fn read_all(top: &mut Section<'_>, trusts_a_proxy: bool) -> Vec<ListenerSettings> {
@@ -37,7 +25,7 @@ pub fn read_all(top: &mut Section<'_>, trusts_a_proxy: bool) -> Vec<ListenerSett
     let (mut names, mut binds) = (Unique::new("name"), Unique::new("bind"));
     let mut listeners = Vec::new();
     for mut section in sections {
-        let Some(listener) = read(&mut section) else { continue };
+        let listener = read(&mut section);
         if let Some(at) = section.place_of("name") {
             names.claim(source, listener.name.clone(), &at);
         }
@@ -52,7 +40,7 @@ pub fn read_all(top: &mut Section<'_>, trusts_a_proxy: bool) -> Vec<ListenerSett
     listeners
 }
 
-fn read(section: &mut Section<'_>) -> Option<ListenerSettings> {
+fn read(section: &mut Section<'_>) -> ListenerSettings {
     section.not_yet(&[
         "proxy_protocol",
         "http2",
@@ -66,25 +54,26 @@ fn read(section: &mut Section<'_>) -> Option<ListenerSettings> {
         let text = value.text()?;
         Ok((address::bind(&text)?, text))
     });
-    let tls = section.find_section("tls").map(read_tls);
-    let redirect_to_https = section.read("redirect_to_https", false, Value::boolean);
-    if let Some(at) = section.place_of("redirect_to_https").filter(|_| redirect_to_https && tls.is_some()) {
-        let complaint = Complaint::new("this listener is the https one: it would redirect to itself");
-        source.problem(&at, complaint.hint("put it on a second [[listener]] without tls, on port 80"));
-    }
-    let handshake_timeout = section.read("handshake_timeout", HANDSHAKE_TIMEOUT, Value::duration);
-    let max_header_size = section.read("max_header_size", MAX_HEADER_SIZE, header_size);
-    let (bind, text) = bind?;
+    // Without a sound address the rest is read all the same, for what is wrong with it.
+    let (bind, text) = bind.unwrap_or((Bind::Tcp(NOWHERE), String::new()));
     let bind = match bind {
         Bind::Unix(path) => Bind::Unix(source.resolve(&path.to_string_lossy())),
         tcp => tcp,
     };
-    let tls = match tls {
-        Some(tls) => Some(tls?),
-        None => None,
+    let base = ListenerSettings::new(&name.unwrap_or(text), bind);
+    let listener = ListenerSettings {
+        tls: section.find_section("tls").map(read_tls),
+        redirect_to_https: section.read("redirect_to_https", base.redirect_to_https, Value::boolean),
+        handshake_timeout: section.read("handshake_timeout", base.handshake_timeout, Value::duration),
+        max_header_size: section.read("max_header_size", base.max_header_size, header_size),
+        ..base
     };
-    let name = name.unwrap_or(text);
-    Some(ListenerSettings { name, bind, tls, redirect_to_https, handshake_timeout, max_header_size })
+    let redirects = section.place_of("redirect_to_https").filter(|_| listener.redirect_to_https);
+    if let Some(at) = redirects.filter(|_| listener.tls.is_some()) {
+        let complaint = Complaint::new("this listener is the https one: it would redirect to itself");
+        source.problem(&at, complaint.hint("put it on a second [[listener]] without tls, on port 80"));
+    }
+    listener
 }
 
 fn header_size(value: &Value<'_>) -> Result<usize, Complaint> {
@@ -101,65 +90,41 @@ fn header_size(value: &Value<'_>) -> Result<usize, Complaint> {
     }
 }
 
-fn read_tls(mut section: Section<'_>) -> Option<TlsSettings> {
-    let short = read_pair(&mut section, false);
+fn read_tls(mut section: Section<'_>) -> TlsSettings {
     let list = section.tables("certificates");
-    let both = list.is_some() && (section.place_of("cert").or_else(|| section.place_of("key"))).is_some();
-    if both {
+    let has_list = list.is_some();
+    let listed = list.into_iter().flatten().filter_map(|mut pair| read_pair(&mut pair, true));
+    let mut certificates: Vec<_> = listed.collect();
+    certificates.extend(read_pair(&mut section, false));
+    let has_short = section.place_of("cert").or_else(|| section.place_of("key")).is_some();
+    if has_list && has_short {
         let complaint = Complaint::new("cert and key stand beside certificates");
         let hint = "cert and key are short for a list of one: move them into certificates";
         section.source().problem(section.place(), complaint.hint(hint));
     }
-    let is_absent = list.is_none() && matches!(short, Pair::Absent);
-    let is_empty = list.as_ref().is_some_and(Vec::is_empty);
-    if is_absent || is_empty {
+    if !has_short && section.is_empty("certificates") {
         section.missing("cert", "cert = \"certs/site.pem\", and key = \"certs/site.key\"");
     }
-    let listed = list.into_iter().flatten().map(|mut pair| read_pair(&mut pair, true));
-    let pairs: Vec<Pair> = listed.chain([short]).filter(|pair| !matches!(pair, Pair::Absent)).collect();
     let versions = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
     let min_version = section.read("min_version", TlsVersion::Tls12, |value| value.choice(&versions, &[]));
-    let client_auth = read_client_auth(&mut section);
-    let certificates: Option<Vec<_>> = pairs
-        .into_iter()
-        .map(|pair| match pair {
-            Pair::Files(files) => Some(files),
-            Pair::Absent | Pair::Broken => None,
-        })
-        .collect();
-    Some(TlsSettings {
-        certificates: certificates.filter(|list| !list.is_empty())?,
-        min_version,
-        client_auth,
-    })
-}
-
-enum Pair {
-    Absent,
-    Broken,
-    Files(CertificateFiles),
+    TlsSettings { certificates, min_version, client_auth: read_client_auth(&mut section) }
 }
 
 /// `cert` and `key`, which go together.
-fn read_pair(section: &mut Section<'_>, is_required: bool) -> Pair {
-    let cert = section.value("cert");
-    let key = section.value("key");
-    match (&cert, &key) {
-        (None, None) if !is_required => return Pair::Absent,
-        (_, None) => section.missing("key", "key = \"certs/site.key\", the private key of cert"),
-        (None, _) => section.missing("cert", "cert = \"certs/site.pem\", the certificate and its chain"),
-        _ => {}
+fn read_pair(section: &mut Section<'_>, is_required: bool) -> Option<CertificateFiles> {
+    let (cert, key) = (section.value("cert"), section.value("key"));
+    if cert.is_none() && (key.is_some() || is_required) {
+        section.missing("cert", "cert = \"certs/site.pem\", the certificate and its chain");
     }
-    let (Some(cert), Some(key)) = (cert, key) else {
-        return Pair::Broken;
-    };
-    let (cert_at, key_at): (Place, Place) = (cert.place().clone(), key.place().clone());
-    let (Some(cert), Some(key)) = (cert.accept(cert.path()), key.accept(key.path())) else {
-        return Pair::Broken;
-    };
-    let files = CertificateFiles { cert, key };
+    if key.is_none() && (cert.is_some() || is_required) {
+        section.missing("key", "key = \"certs/site.key\", the private key of cert");
+    }
+    let (cert, key) = (cert?, key?);
+    let (cert_at, key_at) = (cert.place().clone(), key.place().clone());
+    let (cert, key) = (cert.accept(cert.path()), key.accept(key.path()));
+    let files = CertificateFiles { cert: cert?, key: key? };
     section.source().need(Needed::Pair { files: files.clone(), cert_at, key_at });
-    Pair::Files(files)
+    Some(files)
 }
 
 fn read_client_auth(section: &mut Section<'_>) -> Option<ClientAuth> {

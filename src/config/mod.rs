@@ -1,6 +1,6 @@
 //! The configuration file: read as it is written, checked, and handed on as it is run.
 //!
-//! The file is walked, not deserialised: each reader takes its keys from a [`section::Section`], reports what is wrong
+//! The file is walked, not deserialised: each reader takes its keys from a `section::Section`, reports what is wrong
 //! with a place and a hint, and carries on, so that `framegate check` shows every problem at once. What comes out is a
 //! [`Plan`] made of the settings types of the modules that use them; nothing in it is optional for want of a default,
 //! a string that still means something, or unchecked.
@@ -8,16 +8,17 @@
 //! [`parse`] looks at the text alone. [`load`] reads the file and also looks at the files it names.
 
 pub mod address;
-pub mod backend;
+mod backend;
 mod check;
 mod error;
 mod expand;
 mod global;
 mod headers;
-pub mod listener;
+mod listener;
+pub mod origin;
 mod overlap;
 mod pattern;
-pub mod route;
+mod route;
 mod rules;
 mod section;
 mod shared;
@@ -36,13 +37,12 @@ use crate::observe::log::LogSettings;
 use crate::policy::address::TrustedProxies;
 use crate::route::Route;
 use section::Section;
-use shared::Shared;
 use source::Source;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use toml::de::DeTable;
 
-/// A whole configuration, complete and checked.
+/// A whole configuration, complete and checked. The default has no listener and no route yet.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// `None`: one a CPU.
@@ -115,7 +115,7 @@ fn build<'a>(source: &'a Source<'a>, table: &'a DeTable<'a>) -> Plan {
     let shutdown = global::shutdown(top.section("shutdown"));
     let listeners = listener::read_all(&mut top, trusted_proxies != TrustedProxies::default());
     let mut backends = backend::Backends::read_all(&mut top);
-    let defaults = shared::read(&mut top.section("defaults"), &Shared::default());
+    let defaults = shared::read(&mut top.section("defaults"), &Route::new("", 0));
     let routes = route::read_all(&mut top, &defaults, &mut backends);
     let backends = backends.into_list();
     Plan { workers, trusted_proxies, log, shutdown, listeners, backends, routes }
@@ -135,9 +135,9 @@ fn name(text: &str) -> Result<String, Complaint> {
 mod tests {
     use super::*;
     use crate::net::listen::Bind;
-    use crate::policy::origin::Allowed;
+    use crate::policy::origin::{Allowed, OriginPolicy};
     use crate::relay::Rules;
-    use crate::route::HeaderEdits;
+    use crate::route::{HeaderEdits, HeaderRules};
     use std::time::Duration;
 
     const FULL: &str = include_str!("../../config/full.toml");
@@ -197,9 +197,8 @@ mod tests {
         assert_eq!(bare.log, LogSettings::default());
         assert_eq!(bare.shutdown, ShutdownSettings::default());
         assert_eq!(*bare.routes[0].rules, Rules::default());
-        let shared = Shared::default();
-        assert_eq!(bare.routes[0].origin, shared.origin);
-        assert_eq!(bare.routes[0].headers, shared.headers);
+        assert_eq!(bare.routes[0].origin, OriginPolicy::default());
+        assert_eq!(bare.routes[0].headers, HeaderRules::default());
         assert_eq!(bare.workers, None);
     }
 
@@ -327,5 +326,20 @@ mod tests {
             found[0].contains("for host b.test route \"a.test\" (line 3) is chosen instead"),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn no_damage_to_a_file_makes_the_reader_panic() {
+        let file = Path::new("a.toml");
+        let lines: Vec<&str> = FULL.lines().collect();
+        for number in 0..lines.len() {
+            let mut without = lines.clone();
+            without.remove(number);
+            let _ = parse(file, &without.join("\n"), &|_| None);
+        }
+        for cut in (0..FULL.len()).step_by(61).filter(|cut| FULL.is_char_boundary(*cut)) {
+            let _ = parse(file, &FULL[..cut], &|_| None);
+            let _ = parse(file, &format!("{}é\u{0}{}", &FULL[..cut], &FULL[cut..]), &|_| None);
+        }
     }
 }

@@ -47,37 +47,35 @@ fn not_a_host(text: &str, why: NotAnOrigin) -> Complaint {
     } else {
         "a name, \"chat.example.com\", one label below it, \"*.example.com\", or an address".into()
     };
-    let why = match why {
-        NotAnOrigin::Path => "a host has no path",
-        NotAnOrigin::UserInfo => "a host has no user name",
-        other => other.problem(),
+    let problem = match why {
+        NotAnOrigin::Path => format!("{text:?} is not a host: a host has no path"),
+        NotAnOrigin::UserInfo => format!("{text:?} is not a host: a host has no user name"),
+        NotAnOrigin::Port => format!("{text:?} is not a host: {}", why.problem()),
+        NotAnOrigin::Host | NotAnOrigin::Scheme => format!("{text:?} is not a host name or an address"),
     };
-    Complaint::new(format!("{text:?} is not a host: {why}")).hint(hint)
+    Complaint::new(problem).hint(hint)
 }
 
 /// `"/exact"`, `"/prefix/*"`.
 pub fn path(text: &str) -> Result<PathPattern, Complaint> {
-    if text == "*" {
-        let complaint = Complaint::new("a path begins with /");
-        return Err(about(text, complaint.hint("leave path out to match any path")));
-    }
     let (prefix, is_below) = match text.strip_suffix("/*") {
         Some(prefix) => (prefix, true),
         None => (text, false),
     };
-    if is_below && prefix.is_empty() {
-        return Ok(PathPattern::Any);
+    if text == "*" {
+        let complaint = Complaint::new("a path begins with /");
+        return Err(about(text, complaint.hint("leave path out to match any path")));
     }
     if prefix.contains('*') {
         let complaint = Complaint::new("a * is the whole last segment or not there");
         return Err(about(text, complaint.hint("write \"/prefix/*\": /prefix and everything below it")));
     }
-    check_normal(prefix).map_err(|complaint| about(text, complaint))?;
-    if is_below && let Some(plain) = prefix.strip_suffix('/') {
-        let complaint = Complaint::new("there are two slashes in front of the *");
-        return Err(about(text, complaint.hint(format!("write \"{plain}/*\""))));
-    }
-    Ok(if is_below { PathPattern::Below(prefix.into()) } else { PathPattern::Exact(prefix.into()) })
+    check_normal(text)?;
+    Ok(match prefix {
+        "" => PathPattern::Any,
+        _ if is_below => PathPattern::Below(prefix.into()),
+        _ => PathPattern::Exact(prefix.into()),
+    })
 }
 
 /// `"none"` or `"/prefix"`, without a slash at its end.
@@ -85,7 +83,7 @@ pub fn strip_prefix(text: &str) -> Result<Option<String>, Complaint> {
     if text == "none" {
         return Ok(None);
     }
-    check_normal(text).map_err(|complaint| about(text, complaint))?;
+    check_normal(text)?;
     if let Some(plain) = text.strip_suffix("/*") {
         let complaint = Complaint::new("a prefix is written without a *");
         return Err(about(text, complaint.hint(format!("write \"{plain}\""))));
@@ -111,24 +109,25 @@ fn about(text: &str, complaint: Complaint) -> Complaint {
     Complaint { problem: format!("{text:?}: {}", complaint.problem), ..complaint }
 }
 
-/// A pattern in any other form than the one handshakes are matched in would never match.
-fn check_normal(path: &str) -> Result<(), Complaint> {
-    if !path.starts_with('/') {
-        return Err(Complaint::new("a path begins with /").hint(format!("write \"/{path}\"")));
+/// A pattern in any other form than the one handshakes are matched in would never match. (A `*` is a plain letter here.)
+fn check_normal(text: &str) -> Result<(), Complaint> {
+    let complaint = |problem: &str| about(text, Complaint::new(problem));
+    if !text.starts_with('/') {
+        return Err(complaint("a path begins with /").hint(format!("write \"/{text}\"")));
     }
-    if path.contains(['?', '#']) {
-        return Err(Complaint::new("a path has no query and no fragment")
+    if text.contains(['?', '#']) {
+        return Err(complaint("a path has no query and no fragment")
             .hint("routes are told apart by host, path, match_headers and match_subprotocol"));
     }
-    if path.contains(|letter: char| letter.is_whitespace() || !letter.is_ascii()) {
-        return Err(Complaint::new("requests carry such letters encoded")
+    if text.contains(|letter: char| letter.is_whitespace() || !letter.is_ascii()) {
+        return Err(complaint("requests carry such letters encoded")
             .hint("write the bytes of its UTF-8: a space is %20, an é is %C3%A9"));
     }
-    match normalise(path) {
-        Ok(normal) if normal == path => Ok(()),
-        Ok(normal) => Err(Complaint::new("paths are matched in their normal form, which this is not")
+    match normalise(text) {
+        Ok(normal) if normal == text => Ok(()),
+        Ok(normal) => Err(complaint("paths are matched in their normal form, which this is not")
             .hint(format!("write \"{normal}\""))),
-        Err(problem) => Err(Complaint::new(problem.problem())
+        Err(problem) => Err(complaint(problem.problem())
             .hint("requests with such a path are refused, so no route can serve them")),
     }
 }

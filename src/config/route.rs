@@ -4,20 +4,14 @@ use super::backend::Backends;
 use super::error::Complaint;
 use super::overlap::Taken;
 use super::section::Section;
-use super::shared::{self, Shared};
 use super::unique::Unique;
 use super::value::Value;
-use super::{headers, pattern};
-use crate::route::{Matcher, PathPattern, Route};
+use super::{headers, pattern, shared};
+use crate::route::{HostPattern, Matcher, PathPattern, Route};
 use http::header::{HeaderName, HeaderValue};
 use std::sync::Arc;
 
-/// A route with the defaults of the file, for commands that take none.
-pub fn to(backend: usize, name: String, matcher: Matcher) -> Route {
-    built(backend, name, matcher, None, Shared::default())
-}
-
-pub fn read_all(top: &mut Section<'_>, defaults: &Shared, backends: &mut Backends) -> Vec<Route> {
+pub fn read_all(top: &mut Section<'_>, defaults: &Route, backends: &mut Backends) -> Vec<Route> {
     let source = top.source();
     let sections = top.required_tables("route", "[[route]] with backend = \"ws://127.0.0.1:9000\"");
     let (mut names, mut taken) = (Unique::new("name"), Taken::default());
@@ -27,96 +21,93 @@ pub fn read_all(top: &mut Section<'_>, defaults: &Shared, backends: &mut Backend
         if let (Some(name), Some(at)) = (&name, section.place_of("name")) {
             names.claim(source, name.clone(), &at);
         }
-        let route = read(&mut section, defaults, backends);
-        let Some((matcher, backend, strip_prefix, shared)) = route else { continue };
-        let name = name.unwrap_or_else(|| {
-            let name = derive_name(&matcher).filter(|name| !names.has(name));
-            let name = name.unwrap_or_else(|| format!("route-{}", index + 1));
+        let Some(mut route) = read(&mut section, defaults, backends) else { continue };
+        route.name = name.unwrap_or_else(|| {
+            let derived = derive_name(&route.matcher).filter(|name| !names.has(name));
+            let name = derived.unwrap_or_else(|| format!("route-{}", index + 1));
             names.claim(source, name.clone(), section.place());
             name
         });
-        taken.claim(source, &name, &matcher, section.place());
-        routes.push(built(backend, name, matcher, strip_prefix, shared));
+        taken.claim(source, &route.name, &route.matcher, section.place());
+        routes.push(route);
     }
     routes
 }
 
-type Parts = (Matcher, usize, Option<String>, Shared);
-
-/// All but the name.
-fn read(section: &mut Section<'_>, defaults: &Shared, backends: &mut Backends) -> Option<Parts> {
+/// All but the name. `None` when it is not known which handshakes it is for, or where they go.
+fn read(section: &mut Section<'_>, defaults: &Route, backends: &mut Backends) -> Option<Route> {
     section.not_yet(&["access"]);
-    let source = section.source();
     let matcher = read_matcher(section);
-    let backend =
-        section.require("backend", "backend = \"ws://127.0.0.1:9000\"", |value| backends.find(value));
+    let example = "backend = \"ws://127.0.0.1:9000\"";
+    let backend = section.require("backend", example, |value| backends.find(value));
     let strip_prefix = section.read("strip_prefix", None, |value| value.parse(pattern::strip_prefix));
-    if let (Some(matcher), Some(prefix), Some(at)) =
-        (&matcher, &strip_prefix, section.place_of("strip_prefix"))
-        && !pattern::begins_with(&matcher.path, prefix)
-    {
-        let complaint = Complaint::new(format!(
-            "{prefix:?} does not begin every path that {:?} matches",
-            matcher.path.to_string()
-        ));
-        source.problem(
-            &at,
-            complaint.hint(format!("write path = \"{prefix}/*\", or strip what path begins with")),
-        );
+    if let (Some(matcher), Some(prefix)) = (&matcher, &strip_prefix) {
+        check_prefix(section, &matcher.path, prefix);
     }
     // The other way to refuse, with a Close that browsers can read, is not built yet.
     section.read("refuse", (), |value| value.choice(&[("http", ())], &["close"]));
-    let mut shared = shared::read(section, defaults);
-    let validate_utf8 =
-        section.read("validate_utf8", shared.rules.limits.client.validate_utf8, Value::boolean);
-    shared.rules.limits.client.validate_utf8 = validate_utf8;
-    shared.rules.limits.backend.validate_utf8 = validate_utf8;
-    Some((matcher?, backend?, strip_prefix, shared))
+    let mut route = shared::read(section, defaults);
+    if let Some(validate_utf8) = section.find("validate_utf8", Value::boolean) {
+        let limits = &mut Arc::make_mut(&mut route.rules).limits;
+        limits.client.validate_utf8 = validate_utf8;
+        limits.backend.validate_utf8 = validate_utf8;
+    }
+    Some(Route { matcher: matcher?, backend: backend?, strip_prefix, ..route })
 }
 
-/// `None` when a key that narrows the route is wrong: what is left would match too much, and seem to clash with others.
+fn check_prefix(section: &Section<'_>, path: &PathPattern, prefix: &str) {
+    let Some(at) = section.place_of("strip_prefix").filter(|_| !pattern::begins_with(path, prefix)) else {
+        return;
+    };
+    let path = path.to_string();
+    let complaint = Complaint::new(format!("{prefix:?} does not begin every path that {path:?} matches"));
+    let hint = format!("write path = \"{prefix}/*\", or strip what path begins with");
+    section.source().problem(&at, complaint.hint(hint));
+}
+
+/// `None` when a key that narrows the route is wrong: what is left would match more than is meant, and seem to clash
+/// with other routes.
 fn read_matcher(section: &mut Section<'_>) -> Option<Matcher> {
-    let hosts = section.value("host");
-    let path = section.value("path");
-    let fields = section.value("match_headers");
-    let subprotocol = section.value("match_subprotocol");
-    let hosts = hosts.map(|value| value.accept(read_hosts(&value)));
+    let (host, path) = (section.value("host"), section.value("path"));
+    let (fields, subprotocol) = (section.value("match_headers"), section.value("match_subprotocol"));
+    let hosts = host.map(|value| value.accept(read_hosts(&value)).filter(|hosts| hosts.len() == value.len()));
     let path = path.map(|value| value.accept(value.parse(pattern::path)));
-    let fields = fields.map(|value| value.accept(read_fields(&value)));
+    let fields =
+        fields.map(|value| value.accept(read_fields(&value)).filter(|read| read.len() == value.len()));
     let subprotocol = subprotocol.map(|value| value.accept(value.parse(token)));
+    let mut hosts = present_or_default(hosts)?;
+    hosts.sort();
+    hosts.dedup();
     Some(Matcher {
-        hosts: present_or(hosts, Vec::new())?,
-        path: present_or(path, PathPattern::Any)?,
-        headers: present_or(fields, Vec::new())?,
-        subprotocol: present_or(subprotocol.map(|read| read.map(Some)), None)?,
+        hosts,
+        path: present_or_default(path)?,
+        headers: present_or_default(fields)?,
+        subprotocol: present_or_default(subprotocol.map(|read| read.map(Some)))?,
     })
 }
 
-/// Absent keys leave a matcher open; wrong ones make it unusable.
-fn present_or<T>(read: Option<Option<T>>, absent: T) -> Option<T> {
-    read.unwrap_or(Some(absent))
+/// An absent key narrows nothing; a wrong one makes the whole unusable.
+fn present_or_default<T: Default>(read: Option<Option<T>>) -> Option<T> {
+    read.unwrap_or_else(|| Some(T::default()))
 }
 
-fn read_hosts(value: &Value<'_>) -> Result<Vec<crate::route::HostPattern>, Complaint> {
-    let mut hosts = value.one_or_more("\"chat.example.com\"", |host| host.parse(pattern::host))?;
+fn read_hosts(value: &Value<'_>) -> Result<Vec<HostPattern>, Complaint> {
     if value.is_empty() {
         return Err(Complaint::new("is an empty list").hint("leave host out to match any host"));
     }
-    hosts.sort();
-    hosts.dedup();
-    Ok(hosts)
+    value.one_or_more("\"chat.example.com\"", |host| host.parse(pattern::host))
 }
 
 fn read_fields(value: &Value<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, Complaint> {
     let mut names = Unique::new("header");
     let mut fields = Vec::new();
     for (name, value) in value.entries()? {
-        let field = headers::header_name(&name);
-        if let Some(field) = value.accept(field) {
-            names.claim(value.source(), field.clone(), value.place());
-            fields.extend(value.accept(value.parse(headers::header_value)).map(|value| (field, value)));
+        if let Some(name) = value.accept(headers::header_name(&name)) {
+            names.claim(value.source(), name.clone(), value.place());
+            fields.extend(value.accept(value.parse(headers::header_value)).map(|value| (name, value)));
         }
     }
+    // Two routes that ask for the same in another order are the same.
     fields.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
     Ok(fields)
 }
@@ -131,7 +122,7 @@ fn token(text: &str) -> Result<String, Complaint> {
         .hint("one name without spaces or commas, as clients offer it: \"mqtt\", \"graphql-transport-ws\""))
 }
 
-/// What the route serves is its best name.
+/// What a route serves is its best name.
 fn derive_name(matcher: &Matcher) -> Option<String> {
     let host = matcher.hosts.first().map(ToString::to_string);
     match (host, &matcher.path) {
@@ -139,16 +130,4 @@ fn derive_name(matcher: &Matcher) -> Option<String> {
         (Some(host), PathPattern::Any) => Some(host),
         (host, path) => Some(format!("{}{path}", host.unwrap_or_default())),
     }
-}
-
-fn built(
-    backend: usize,
-    name: String,
-    matcher: Matcher,
-    strip_prefix: Option<String>,
-    shared: Shared,
-) -> Route {
-    let Shared { http, compression, headers, origin, rules } = shared;
-    let rules = Arc::new(rules);
-    Route { name, matcher, backend, http, strip_prefix, compression, headers, origin, rules }
 }

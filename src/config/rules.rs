@@ -68,7 +68,7 @@ fn rates(mut section: Section<'_>, base: &Rates) -> Rates {
     let messages = Kind { per_second: "50", burst: "100", action: RateAction::Delay, actions: both };
     let bytes = Kind { per_second: "\"1MiB\"", burst: "\"4MiB\"", ..messages };
     // A ping flood that is delayed delays the data behind it: closing is the only answer that bounds it.
-    let control = Kind { action: RateAction::Close, actions: &both[1..], ..messages };
+    let control = Kind { per_second: "10", burst: "50", action: RateAction::Close, actions: &both[1..] };
     Rates {
         messages: rate(&mut section, "messages", base.messages, messages, count),
         bytes: rate(&mut section, "bytes", base.bytes, bytes, Value::size),
@@ -102,7 +102,7 @@ fn rate<'a>(
     if value.is_none() {
         return None;
     }
-    if value.is_text() {
+    if !value.is_table() {
         let table = format!("{{ per_second = {}, burst = {} }}", kind.per_second, kind.burst);
         let complaint = Complaint::new("is neither \"none\" nor a rate");
         value.accept::<()>(Err(complaint.hint(format!("write \"none\", or {key} = {table}"))));

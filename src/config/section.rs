@@ -116,11 +116,16 @@ impl<'a> Section<'a> {
 
     /// A list of tables of which there is at least one.
     pub fn required_tables(&mut self, key: &'static str, example: &str) -> Vec<Section<'a>> {
-        let value = self.value(key);
-        if value.as_ref().is_none_or(Value::is_empty) {
+        if self.is_empty(key) {
             self.missing(key, example);
         }
-        value.and_then(|value| value.accept(value.tables())).unwrap_or_default()
+        self.tables(key).unwrap_or_default()
+    }
+
+    /// Whether a list has no elements, or is not in the file.
+    pub fn is_empty(&self, key: &str) -> bool {
+        let list = self.table.and_then(|table| table.get(key));
+        list.is_none_or(|list| list.get_ref().as_array().is_some_and(|array| array.is_empty()))
     }
 
     /// Where a key stands, when it is in the file.

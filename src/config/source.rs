@@ -141,25 +141,27 @@ impl Unknown {
             .filter(|home| !home.starts_with("defaults") || self.section.starts_with("defaults"))
             .collect();
         let below = join(&self.section, "");
-        if let Some(home) = homes.iter().find(|home| home.starts_with(&below)) {
-            return complaint.hint(format!("`{}` belongs in {}", self.key, header(home)));
+        let homes_below: Vec<String> =
+            homes.iter().filter(|home| home.starts_with(&below)).map(|home| header(home)).collect();
+        if !homes_below.is_empty() {
+            return complaint.hint(format!("`{}` belongs {}", self.key, homes_below.join(" or ")));
         }
         if let Some(meant) = nearest(&self.key, &self.siblings) {
             return complaint.hint(format!("did you mean `{meant}`?"));
         }
         match homes.first() {
-            Some(home) => complaint.hint(format!("`{}` belongs in {}", self.key, header(home))),
+            Some(home) => complaint.hint(format!("`{}` belongs {}", self.key, header(home))),
             None => complaint.hint(format!("the keys here are {}", self.siblings.join(", "))),
         }
     }
 }
 
-/// The header under which keys of this section are written.
+/// Where keys of this section are written.
 fn header(section: &str) -> String {
     match section {
-        "" => "the top of the file, before the first [table]".into(),
-        "listener" | "backend" | "route" => format!("[[{section}]]"),
-        _ => format!("[{section}]"),
+        "" => "at the top of the file, before the first [table]".into(),
+        "listener" | "backend" | "route" => format!("in [[{section}]]"),
+        _ => format!("in [{section}]"),
     }
 }
 

@@ -21,7 +21,10 @@ impl<K: PartialEq> Unique<K> {
     pub fn claim(&mut self, source: &Source<'_>, key: K, at: &Place) {
         if let Some((_, line)) = self.seen.iter().find(|(seen, _)| *seen == key) {
             let complaint = Complaint::new(format!("line {line} has the same {}", self.what));
-            source.problem(at, complaint.hint(format!("give each a {} of its own", self.what)));
+            source.problem(
+                at,
+                complaint.hint(format!("a {} may be there once: change or remove one", self.what)),
+            );
             return;
         }
         self.seen.push((key, source.line(at)));

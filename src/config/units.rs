@@ -22,6 +22,9 @@ const SIZES: [(&str, u64); 8] = [
 /// Longer than any session lives; a moment this far ahead is still far from the end of every clock.
 const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
 
+/// What "none" gets where it would leave something unbounded.
+const ALWAYS_ON: &str = "cannot be switched off";
+
 const ZERO: &str = "zero never switches a limit off";
 
 /// A zero where a limit stands.
@@ -37,6 +40,9 @@ pub fn with_none(complaint: Complaint) -> Complaint {
 /// May be zero.
 pub fn duration(text: &str) -> Result<Duration, Complaint> {
     let complaint = || Complaint::new(format!("{text:?} is not a duration"));
+    if text == "none" {
+        return Err(Complaint::new(ALWAYS_ON).hint("write a duration: \"500ms\", \"30s\", \"5m\""));
+    }
     let (number, unit) = split(text);
     if number.is_empty() {
         return Err(complaint().hint(r#"write a whole number and ms, s, m, h or d: "500ms", "30s", "5m""#));
@@ -65,13 +71,20 @@ pub fn duration(text: &str) -> Result<Duration, Complaint> {
 
 /// A number without a unit where a duration stands.
 pub fn bare_duration(number: &str) -> Complaint {
-    Complaint::new(format!("{number} has no unit"))
-        .hint(format!("write \"{number}s\" if seconds are meant; the units are ms, s, m, h and d"))
+    let hint = if number.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("write \"{number}s\" if seconds are meant; the units are ms, s, m, h and d")
+    } else {
+        "write a whole number with a unit: \"1500ms\", \"90s\", \"5m\"".into()
+    };
+    Complaint::new(format!("{number} has no unit")).hint(hint)
 }
 
 /// May be zero.
 pub fn size(text: &str) -> Result<u64, Complaint> {
     let complaint = || Complaint::new(format!("{text:?} is not a size"));
+    if text == "none" {
+        return Err(Complaint::new(ALWAYS_ON).hint("write a size: \"64KiB\", \"2MB\""));
+    }
     let (number, unit) = split(text);
     if number.is_empty() {
         return Err(
@@ -99,10 +112,10 @@ pub fn size(text: &str) -> Result<u64, Complaint> {
 
 /// A number without a unit where a size stands.
 pub fn bare_size(number: &str) -> Complaint {
-    let bytes = format!("write \"{number}B\"");
     let hint = match number.parse().map(show_size) {
-        Ok(shown) if shown != format!("{number}B") => format!("{bytes}, or \"{shown}\""),
-        _ => bytes,
+        Ok(shown) if shown == format!("{number}B") => format!("write \"{shown}\""),
+        Ok(shown) => format!("write \"{number}B\", or \"{shown}\""),
+        Err(_) => "write a whole number with a unit: \"512B\", \"64KiB\", \"2MB\"".into(),
     };
     Complaint::new(format!("{number} has no unit")).hint(hint)
 }

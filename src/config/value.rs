@@ -47,6 +47,10 @@ impl<'a> Value<'a> {
         self.raw.is_str()
     }
 
+    pub fn is_table(&self) -> bool {
+        self.raw.is_table()
+    }
+
     pub fn text(&self) -> Result<String, Complaint> {
         match self.raw {
             DeValue::String(text) => expand(text, self.source.env),
@@ -76,14 +80,11 @@ impl<'a> Value<'a> {
             let complaint = Complaint::new(format!("{text:?} is not yet supported"));
             return Err(complaint.hint(format!("write {}", any_of(&known))));
         }
-        let words = format!("write {}", any_of(&known));
-        let hint = match nearest(&text, &known) {
-            Some(meant) if known.len() > 1 => {
-                format!("did you mean {meant:?}? The words are {}", any_of(&known))
-            }
-            _ => words,
-        };
-        Err(Complaint::new(format!("{text:?} is not a word this key knows")).hint(hint))
+        let complaint = Complaint::new(format!("{text:?} is not a value of this key"));
+        Err(match nearest(&text, &known) {
+            Some(meant) => complaint.hint(format!("did you mean {meant:?}? It takes {}", any_of(&known))),
+            None => complaint.hint(format!("write {}", any_of(&known))),
+        })
     }
 
     pub fn boolean(&self) -> Result<bool, Complaint> {
@@ -178,9 +179,13 @@ impl<'a> Value<'a> {
         Ok(self.elements(array).filter_map(|element| element.accept(read(&element))).collect())
     }
 
-    /// How many elements a list has, readable or not.
+    /// How many elements it has, readable or not. What is neither a list nor a table is one.
     pub fn len(&self) -> usize {
-        self.raw.as_array().map_or(1, |array| array.len())
+        match self.raw {
+            DeValue::Array(array) => array.len(),
+            DeValue::Table(table) => table.len(),
+            _ => 1,
+        }
     }
 
     pub fn is_empty(&self) -> bool {

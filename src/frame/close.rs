@@ -41,7 +41,7 @@ impl Close {
 
 /// The longest start of `reason` that fits behind the two bytes of the code.
 fn clipped(reason: &str) -> &str {
-    reason.get(..reason.floor_char_boundary(123)).unwrap_or_default()
+    (0..=123).rev().find_map(|end| reason.get(..end)).unwrap_or_default()
 }
 
 /// 1005, 1006 and 1015 are for reporting only and never on the wire (RFC 6455 7.4.1); 1004 and 1016–2999 are nobody's

@@ -54,13 +54,22 @@ impl Keepalive {
         self.ping_due = false;
     }
 
-    pub(super) fn last_heard(&self) -> Moment {
+    pub(super) fn last_alive(&self) -> Moment {
         self.quiet_since
     }
 
     /// A blocked write moved on: somebody is reading.
     pub(super) fn progressed(&mut self, now: Moment) {
         self.asked = self.asked.map(|_| now);
+        self.quiet_since = now;
+    }
+
+    /// Whether the leg's writes are blocked. A ping that is due may then never get out: the wait begins without it, and
+    /// is called off when the ping can go after all.
+    pub(super) fn stuck(&mut self, blocked: bool, now: Moment) {
+        if self.ping_due {
+            self.asked = blocked.then(|| self.asked.unwrap_or(now));
+        }
     }
 
     /// For `span` the leg was not read, by our own choice: its silence then proves nothing.
@@ -88,11 +97,8 @@ impl Keepalive {
         if self.asked.is_some() && pong_timeout.is_some() {
             return true;
         }
-        self.asked = None;
         self.ping_due = true;
-        if blocked {
-            self.asked = Some(now);
-        }
+        self.asked = blocked.then_some(now);
         false
     }
 

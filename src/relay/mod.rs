@@ -202,9 +202,11 @@ impl Relay {
     /// How the output of `to` stands after the driver tried to write it.
     pub fn output(&mut self, to: Side, blocked: bool, progressed: bool, now: Moment) {
         let leg = &mut self.legs[to];
-        if progressed {
+        // What an idle socket takes in proves nothing: only its buffer was free.
+        if progressed && leg.blocked_since.is_some() {
             leg.keepalive.progressed(now);
         }
+        leg.keepalive.stuck(blocked, now);
         leg.blocked_since = match leg.blocked_since {
             _ if !blocked => None,
             Some(since) if !progressed => Some(since),
@@ -601,19 +603,18 @@ impl Relay {
             }
         }
         for side in Side::BOTH {
-            let last = match &self.legs[side].saying {
-                Saying::Deferred(close) => close.clone(),
-                Saying::Open => self.farewell(side, to_the_bereft(side, "timeout.close")),
-                _ => continue,
-            };
+            let last = self.farewell(side, to_the_bereft(side, "timeout.close"));
             self.legs[side].close_with(last);
         }
         self.cut_what_cannot_end();
     }
 
-    /// The last word to `side`: a peer that began the closing handshake hears its own words back (RFC 6455 5.5.1), any
-    /// other hears `otherwise`.
+    /// The last word to `side`: a Close that was put off comes now, a peer that began the closing handshake hears its own
+    /// words back (RFC 6455 5.5.1), any other hears `otherwise`.
     fn farewell(&self, side: Side, otherwise: Close) -> Close {
+        if let Saying::Deferred(close) = &self.legs[side].saying {
+            return close.clone();
+        }
         match &self.closing {
             Some(closing)
                 if closing.outcome.cause == Cause::Closed && closing.outcome.about == Some(side) =>
@@ -628,7 +629,7 @@ impl Relay {
     fn cut_what_cannot_end(&mut self) {
         for side in Side::BOTH {
             let stuck = !self.lanes[!side].is_between_frames() && self.legs[!side].hearing != Hearing::Open;
-            if stuck {
+            if stuck && !self.legs[side].saying.is_over() {
                 self.legs[side].saying = Saying::Cut;
             }
         }
@@ -662,13 +663,18 @@ impl Relay {
     }
 
     fn idle_deadline(&self) -> Option<Moment> {
-        let heard = |side: Side| self.legs[side].keepalive.last_heard();
+        let heard = |side: Side| self.legs[side].keepalive.last_alive();
         Some(heard(Side::Client).max(heard(Side::Backend)) + self.rules.timeouts.idle?)
     }
 }
 
 fn is_over(legs: &Pair<Leg>) -> bool {
-    Side::BOTH.iter().all(|side| legs[*side].saying.is_over() && legs[*side].hearing != Hearing::Open)
+    Side::BOTH.iter().all(|side| match legs[*side].saying {
+        Saying::Done => legs[*side].hearing != Hearing::Open,
+        // It hears no Close from us, so it owes us none.
+        Saying::Cut => true,
+        Saying::Open | Saying::Deferred(_) | Saying::Due(_) => false,
+    })
 }
 
 /// `span`, longer or shorter by at most `part` of it, as `seed` has it.
@@ -676,3 +682,6 @@ fn jittered(span: Duration, part: f64, seed: u64) -> Duration {
     let unit = f64::from((seed >> 32) as u32) / f64::from(u32::MAX);
     span.mul_f64((1.0 + part * (2.0 * unit - 1.0)).max(0.0))
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,8 @@ pub enum Order {
     Reload,
     BackendDown,
     Kick,
+    /// The token that admitted the client ran out.
+    TokenExpired,
 }
 
 impl Cause {
@@ -75,6 +77,7 @@ impl Cause {
             Cause::Order(Order::Reload) => "reload",
             Cause::Order(Order::BackendDown) => "backend_down",
             Cause::Order(Order::Kick) => "kick",
+            Cause::Order(Order::TokenExpired) => "auth.expired",
             Cause::Broken => "broken",
         }
     }
