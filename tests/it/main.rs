@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
+mod closing;
 mod config;
+mod faults;
+mod frames;
 mod layering;
 mod session;
 mod support;

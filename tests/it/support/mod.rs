@@ -3,10 +3,12 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+mod bench;
 mod frames;
 mod gateway;
 mod raw;
 
+pub use bench::{Bench, Ends, Peer, counted, told};
 pub use frames::{client_frame, close_payload, ping, server_frame, text};
 pub use gateway::Gateway;
 pub use raw::{ACCEPT, Backend, KEY, Raw, upgrade_request, upgrade_response};
@@ -15,6 +17,9 @@ use std::time::Duration;
 
 /// How long anything may take that should happen at once. Generous: a busy machine is no failure.
 pub const SOON: Duration = Duration::from_secs(20);
+
+/// What the far side hears "at once" comes within this: no timeout of the gateway's was waited for. On a busy machine.
+pub const AT_ONCE: Duration = Duration::from_secs(3);
 
 /// A gateway in front of a scripted backend, and one session through it: client and backend, raw.
 pub fn session(route: &str) -> (Gateway, Raw, Raw) {

@@ -1,0 +1,106 @@
+//! Peers that go away without a word.
+
+use crate::support::*;
+use std::time::Instant;
+
+const WAYS: [fn(Raw); 2] = [finish, reset];
+
+fn finish(raw: Raw) {
+    raw.finish();
+    // Some read on, and some do not.
+    drop(raw);
+}
+
+fn reset(raw: Raw) {
+    raw.reset();
+}
+
+fn lose(ends: Ends, peer: Peer, how: fn(Raw)) -> Raw {
+    let Ends { client, server } = ends;
+    let (lost, left) = if peer == Peer::Client { (client, server) } else { (server, client) };
+    how(lost);
+    left
+}
+
+/// What the one who is left hears.
+fn word_to(left: Peer) -> (u16, &'static str) {
+    if left == Peer::Client { (1012, "backend_lost") } else { (1001, "client_lost") }
+}
+
+#[test]
+fn gone_without_a_close() {
+    let bench = Bench::new("");
+    for peer in Peer::BOTH {
+        for how in WAYS {
+            let mut ends = bench.open();
+            ends.exchange("hi");
+            let last = peer.frame(0x81, b"last words");
+            let (leaves, stays) = ends.of(peer);
+            leaves.send(&last);
+            stays.expect(&last);
+            let mut left = lose(ends, peer, how);
+            let (code, cause) = word_to(peer.other());
+            assert_eq!(left.expect_close(code), cause);
+            drop(left);
+            let line = bench.gateway.expect_ended(peer.word(), cause);
+            assert_eq!((line["about"].as_str(), told(&line)), (Some(peer.word()), (code.into(), cause, "")));
+        }
+    }
+}
+
+/// Complete messages sent right before the end of the stream arrive, in whatever segments.
+#[test]
+fn messages_before_a_fin_are_delivered() {
+    let bench = Bench::new("");
+    for peer in Peer::BOTH {
+        let mut ends = bench.open();
+        let last = [peer.frame(0x01, b"last "), peer.frame(0x80, b"words"), peer.frame(0x82, b"")].concat();
+        ends.of(peer).0.send(&last);
+        let mut left = lose(ends, peer, finish);
+        left.expect(&last);
+        left.expect_close(word_to(peer.other()).0);
+    }
+}
+
+/// Between the fragments of a message a Close may stand; inside a frame nothing may.
+#[test]
+fn gone_inside_a_frame() {
+    let bench = Bench::new("");
+    for peer in Peer::BOTH {
+        for how in WAYS {
+            for long in [peer.frame(0x82, &[5; 300]), peer.frame(0x01, &[b'a'; 70_000])] {
+                let mut ends = bench.open();
+                let (leaves, stays) = ends.of(peer);
+                leaves.send(&long[..long.len() - 1]);
+                stays.expect(&long[..long.len() - 1]);
+                let mut left = lose(ends, peer, how);
+                let since = Instant::now();
+                left.expect_end();
+                assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
+                drop(left);
+                bench.gateway.expect_ended(peer.word(), word_to(peer.other()).1);
+            }
+            let mut ends = bench.open();
+            let fragment = peer.frame(0x01, b"and then");
+            let (leaves, stays) = ends.of(peer);
+            leaves.send(&fragment);
+            stays.expect(&fragment);
+            lose(ends, peer, how).expect_close(word_to(peer.other()).0);
+        }
+    }
+}
+
+/// Of a frame whose header is not complete nothing was forwarded: the other side is between frames.
+#[test]
+fn gone_inside_a_header() {
+    let bench = Bench::new("");
+    for peer in Peer::BOTH {
+        for cut in [1, 2, 3] {
+            let mut ends = bench.open();
+            let header = &peer.frame(0x82, &[0; 300])[..cut];
+            ends.exchange("hi");
+            ends.of(peer).0.send(header);
+            lose(ends, peer, finish).expect_close(word_to(peer.other()).0);
+        }
+    }
+}
