@@ -69,7 +69,7 @@ struct Visit<'a> {
     client: Option<IpAddr>,
     peer_is_trusted: bool,
     /// As the browser sees it: a trusted proxy in front of us may have ended TLS.
-    scheme: String,
+    scheme: &'static str,
     shown_path: String,
 }
 
@@ -88,17 +88,19 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let id = request_id(&head.headers);
         let shown_path = shown_path(&head.uri, self.query);
+        let forwarded: Vec<&str> = tokens(&head.headers, &forward::X_FORWARDED_FOR).collect();
+        let client = self.trusted.client_address(connection.peer, forwarded.into_iter());
         let refused = match Asked::read(&head) {
             Err(refused) => refused,
             Ok(asked) => {
-                let visit = self.visit(connection, id.clone(), shown_path.clone(), &head, asked);
+                let visit = self.visit(connection, id.clone(), shown_path.clone(), client, &head, asked);
                 match self.serve(&visit, head, body).await {
                     Ok(response) => return response,
                     Err(refused) => refused,
                 }
             }
         };
-        log_refusal(connection, &id, &shown_path, &refused);
+        log_refusal(connection, client, &id, &shown_path, &refused);
         refusal_response(&refused)
     }
 
@@ -107,15 +109,14 @@ impl Gateway {
         connection: &'a Connection,
         id: String,
         shown_path: String,
+        client: Option<IpAddr>,
         head: &request::Parts,
         asked: Asked,
     ) -> Visit<'a> {
         let peer_is_trusted = self.trusted.trusts(connection.peer);
-        let forwarded: Vec<&str> = tokens(&head.headers, &forward::X_FORWARDED_FOR).collect();
-        let client = self.trusted.client_address(connection.peer, forwarded.into_iter());
         let own = if connection.tls { "https" } else { "http" };
         let told = tokens(&head.headers, &forward::X_FORWARDED_PROTO).last().filter(|_| peer_is_trusted);
-        let scheme = told.filter(|told| matches!(*told, "http" | "https")).unwrap_or(own).to_string();
+        let scheme = told.and_then(forward::http_scheme).unwrap_or(own);
         Visit { connection, id, asked, client, peer_is_trusted, scheme, shown_path }
     }
 
@@ -180,7 +181,7 @@ impl Gateway {
         // Behind a trusted proxy the page's host is the one the proxy was asked for.
         let told = tokens(headers, &forward::X_FORWARDED_HOST).last().filter(|_| visit.peer_is_trusted);
         let authority = told.unwrap_or(&visit.asked.authority);
-        let facts = OriginFacts { origins: &origins, scheme: &visit.scheme, authority };
+        let facts = OriginFacts { origins: &origins, scheme: visit.scheme, authority };
         match (route.origin.judge(facts), route.origin.mode) {
             (Ok(()), _) => {}
             (Err(denial), OriginMode::Enforce) => return Err(Refusal::Origin.because(denial.0)),
@@ -446,9 +447,15 @@ fn text_response(status: StatusCode, text: &'static str) -> Response<ResponseBod
     response
 }
 
-fn log_refusal(connection: &Connection, id: &str, shown_path: &str, refused: &Refused) {
+fn log_refusal(
+    connection: &Connection,
+    client: Option<IpAddr>,
+    id: &str,
+    shown_path: &str,
+    refused: &Refused,
+) {
     let Refused { refusal, detail } = refused;
-    let (listener, client) = (connection.listener.as_str(), shown_address(connection.peer));
+    let (listener, client) = (connection.listener.as_str(), shown_address(client));
     let (status, cause, detail) = (refusal.status().as_u16(), refusal.cause_word(), detail.as_str());
     let client = client.as_str();
     if refusal.is_our_fault() {

@@ -106,7 +106,8 @@ pub fn narrow_extensions(headers: &mut HeaderMap, keep_deflate: bool) -> bool {
     let offered: Vec<&str> = tokens(headers, &header::SEC_WEBSOCKET_EXTENSIONS).collect();
     let known: Vec<&str> =
         offered.iter().copied().filter(|offer| keep_deflate && extension_name(offer) == DEFLATE).collect();
-    if known.len() == offered.len() {
+    let all_read = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter().all(|line| line.to_str().is_ok());
+    if all_read && known.len() == offered.len() {
         return !known.is_empty();
     }
     match HeaderValue::from_str(&known.join(", ")) {
@@ -176,12 +177,24 @@ fn say_who_it_is(headers: &mut HeaderMap, hop: Hop<'_>) {
     );
     append_to_list(headers, header::FORWARDED, &forwarded);
     // A trusted proxy in front of us saw the client's own scheme and host: its word stands.
-    set_if_missing(headers, X_FORWARDED_PROTO, hop.scheme);
+    let told: Vec<&str> =
+        tokens(headers, &X_FORWARDED_PROTO).map(|told| http_scheme(told).unwrap_or(told)).collect();
+    let proto = if told.is_empty() { hop.scheme.to_string() } else { told.join(", ") };
+    set(headers, X_FORWARDED_PROTO, &proto);
     set_if_missing(headers, X_FORWARDED_HOST, hop.authority);
     if let Some(port) = hop.port {
         set_if_missing(headers, X_FORWARDED_PORT, &port.to_string());
     }
     set(headers, X_REQUEST_ID, hop.request_id);
+}
+
+/// The page's scheme, where a proxy may have named the socket's: some write `wss` for what every application calls
+/// `https`.
+pub fn http_scheme(told: &str) -> Option<&'static str> {
+    if told.eq_ignore_ascii_case("https") || told.eq_ignore_ascii_case("wss") {
+        return Some("https");
+    }
+    (told.eq_ignore_ascii_case("http") || told.eq_ignore_ascii_case("ws")).then_some("http")
 }
 
 /// RFC 7239 6: IPv6 in brackets, and therefore in quotes.
@@ -242,7 +255,7 @@ mod tests {
     fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_static(value));
+            headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         headers
     }
@@ -320,6 +333,8 @@ mod tests {
         ];
         let hop = Hop { peer_is_trusted: true, ..HOP };
         let headers = forwarded(&said, hop, &HeaderRules::default());
+        let sockets = forwarded(&[("x-forwarded-proto", "https, WSS")], hop, &HeaderRules::default());
+        assert_eq!(all(&sockets, "x-forwarded-proto"), ["https, https"]);
         assert_eq!(all(&headers, "x-forwarded-for"), ["1.1.1.1, 10.0.0.2, 192.0.2.7"]);
         assert_eq!(all(&headers, "x-forwarded-proto"), ["http"]);
         assert_eq!(all(&headers, "x-forwarded-host"), ["public.test"]);
@@ -374,6 +389,8 @@ mod tests {
         check(&[deflate, "permessage-deflate"], true, &[deflate, "permessage-deflate"]);
         check(&["x-foo, permessage-deflate"], true, &["permessage-deflate"]);
         check(&["x-foo"], true, &[]);
+        check(&["x-foo; a=é"], true, &[]);
+        check(&["permessage-deflate", "x-foo; a=é"], true, &["permessage-deflate"]);
         check(&[deflate], false, &[]);
         check(&[], true, &[]);
     }

@@ -36,10 +36,22 @@ impl Gateway {
 
     /// The same, in a directory that already holds what the configuration names (certificates, sockets).
     pub fn start_in(dir: TempDir, config: &str) -> Gateway {
+        Gateway::spawn(Command::new(env!("CARGO_BIN_EXE_framegate")), dir, config)
+    }
+
+    /// The same, with this many file descriptors and no more.
+    pub fn start_with_descriptors(limit: usize, config: &str) -> Gateway {
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &script]).arg(env!("CARGO_BIN_EXE_framegate"));
+        Gateway::spawn(shell, tempfile::tempdir().unwrap(), config)
+    }
+
+    fn spawn(mut program: Command, dir: TempDir, config: &str) -> Gateway {
         let file = dir.path().join("framegate.toml");
         let log = if config.contains("[log]") { "" } else { "[log]\nformat = \"json\"\nlevel = \"debug\"\n" };
         std::fs::write(&file, format!("{config}\n{log}")).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_framegate"))
+        let mut child = program
             .args(["run", "--config"])
             .arg(&file)
             .env_remove("FRAMEGATE_LOG")
@@ -116,6 +128,14 @@ impl Gateway {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// The processor time it has used so far, in clock ticks (a hundred a second).
+    pub fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // Behind the name, which may hold anything: utime and stime are fields 14 and 15.
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
 
     pub fn descriptors(&self) -> usize {

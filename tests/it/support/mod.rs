@@ -3,13 +3,17 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+mod ask;
 mod bench;
 mod frames;
+mod front;
 mod gateway;
 mod raw;
 
+pub use ask::{Ask, fields, values};
 pub use bench::{Bench, Ends, Peer, counted, told};
 pub use frames::{client_frame, close_payload, ping, server_frame, text};
+pub use front::{Front, expect_refusal};
 pub use gateway::Gateway;
 pub use raw::{ACCEPT, Backend, KEY, Raw, upgrade_request, upgrade_response};
 

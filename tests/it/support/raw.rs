@@ -25,8 +25,9 @@ pub fn upgrade_response(more: &str) -> String {
     )
 }
 
-pub struct Raw {
-    pub stream: TcpStream,
+/// A stream with both its halves: TCP, or TLS over it.
+pub struct Raw<S = TcpStream> {
+    pub stream: S,
     /// Read behind a head, and not yet asked for.
     ahead: Vec<u8>,
 }
@@ -36,11 +37,39 @@ impl Raw {
         stream.set_read_timeout(Some(SOON)).unwrap();
         stream.set_write_timeout(Some(SOON)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Raw { stream, ahead: Vec::new() }
+        Raw::over(stream)
     }
 
     pub fn connect(address: SocketAddr) -> Raw {
         Raw::new(TcpStream::connect(address).unwrap())
+    }
+
+    /// Nothing has come that was not asked for.
+    pub fn expect_nothing_yet(&mut self) {
+        assert_eq!(show(&self.ahead), "");
+        self.stream.set_nonblocking(true).unwrap();
+        let read = self.stream.read(&mut [0; 64]);
+        self.stream.set_nonblocking(false).unwrap();
+        let error = read.expect_err("nothing to read");
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    }
+
+    /// Ends our half in order (FIN).
+    pub fn finish(&self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Ends the connection with a RST.
+    pub fn reset(self) {
+        let socket = socket2::SockRef::from(&self.stream);
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+impl<S: Read + Write> Raw<S> {
+    /// Over a stream whose reads and writes have a deadline already.
+    pub fn over(stream: S) -> Raw<S> {
+        Raw { stream, ahead: Vec::new() }
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -133,17 +162,6 @@ impl Raw {
         let key = if head[1] & 0x80 == 0 { vec![0; 4] } else { self.take(4) };
         let payload = self.take(len);
         (head[0], payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect())
-    }
-
-    /// Ends our half in order (FIN).
-    pub fn finish(&self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
-    }
-
-    /// Ends the connection with a RST.
-    pub fn reset(self) {
-        let socket = socket2::SockRef::from(&self.stream);
-        socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 }
 
