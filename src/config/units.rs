@@ -71,7 +71,10 @@ pub fn duration(text: &str) -> Result<Duration, Complaint> {
 
 /// A number without a unit where a duration stands.
 pub fn bare_duration(number: &str) -> Complaint {
-    let hint = if number.bytes().all(|byte| byte.is_ascii_digit()) {
+    let hint = if is_zero(number) {
+        r#"zero never means "off": write "none" if that is meant, or a time with its unit, such as "30s""#
+            .into()
+    } else if number.bytes().all(|byte| byte.is_ascii_digit()) {
         format!("write \"{number}s\" if seconds are meant; the units are ms, s, m, h and d")
     } else {
         "write a whole number with a unit: \"1500ms\", \"90s\", \"5m\"".into()
@@ -113,11 +116,18 @@ pub fn size(text: &str) -> Result<u64, Complaint> {
 /// A number without a unit where a size stands.
 pub fn bare_size(number: &str) -> Complaint {
     let hint = match number.parse().map(show_size) {
+        _ if is_zero(number) => {
+            r#"zero never means "off": write "none" if that is meant, or a size with its unit, such as "64KiB""#.into()
+        }
         Ok(shown) if shown == format!("{number}B") => format!("write \"{shown}\""),
         Ok(shown) => format!("write \"{number}B\", or \"{shown}\""),
         Err(_) => "write a whole number with a unit: \"512B\", \"64KiB\", \"2MB\"".into(),
     };
     Complaint::new(format!("{number} has no unit")).hint(hint)
+}
+
+fn is_zero(number: &str) -> bool {
+    number.bytes().all(|byte| byte == b'0')
 }
 
 /// The duration as one would write it in the file.

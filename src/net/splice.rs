@@ -169,6 +169,7 @@ impl Splice {
                 self.relay.heard(from, now);
                 return Some(buf.filled().len());
             }
+            Poll::Ready(Ok(())) if leg.out.broken => Lost::Broke,
             Poll::Ready(Ok(())) => Lost::Ended,
             // A TLS peer that just closes its socket: common, and for a frame stream as good as a FIN.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Lost::Ended,
@@ -244,8 +245,11 @@ impl Splice {
                 progressed
             }
             Err(_) => {
-                self.relay.lost(to, Lost::Broke, now);
                 self.relay.output(to, false, false, now);
+                // What the peer had said is still read, up to its own Close; then its stream tells that it broke.
+                if self.legs[to].ended {
+                    self.relay.lost(to, Lost::Broke, now);
+                }
                 true
             }
         }

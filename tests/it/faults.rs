@@ -86,6 +86,7 @@ fn gone_inside_a_frame() {
             leaves.send(&fragment);
             stays.expect(&fragment);
             lose(ends, peer, how).expect_close(word_to(peer.other()).0);
+            bench.gateway.expect_ended(peer.word(), word_to(peer.other()).1);
         }
     }
 }
@@ -103,4 +104,37 @@ fn gone_inside_a_header() {
             lose(ends, peer, finish).expect_close(word_to(peer.other()).0);
         }
     }
+}
+
+/// The end of a stream is noticed by a write before what came ahead of it was passed on: what the peer had said counts
+/// all the same, up to its own Close.
+#[test]
+fn what_was_said_before_a_write_failed_is_delivered() {
+    let bench = Bench::new("rate = { bytes = { per_second = \"60KB\", burst = \"10KB\" } }");
+    let Ends { mut client, mut server } = bench.open();
+    let frame = client_frame(0x82, &[3; 10_000]);
+    let close = client_frame(0x88, &close_payload(4000, "all sent"));
+    client.send([frame.repeat(4), close.clone()].concat());
+    client.stream.shutdown(std::net::Shutdown::Both).unwrap();
+    drop(client);
+    let mut heard = Vec::new();
+    for _ in 0..3 {
+        // The first write into the closed socket is answered by a reset, the next one fails.
+        server.send([server_frame(0x81, b"nobody hears this"), server_frame(0x89, b"written?")].concat());
+        loop {
+            let (first, payload) = server.frame();
+            if first == 0x8A {
+                break;
+            }
+            heard.push((first, payload.len()));
+        }
+    }
+    while heard.last().is_none_or(|(first, _)| *first != 0x88) {
+        let (first, payload) = server.frame();
+        heard.push((first, payload.len()));
+    }
+    assert_eq!(heard, [(0x82, 10_000), (0x82, 10_000), (0x82, 10_000), (0x82, 10_000), (0x88, 10)]);
+    server.send(server_frame(0x88, b""));
+    drop(server);
+    bench.gateway.expect_ended("client", "closed");
 }

@@ -5,6 +5,7 @@
 
 mod ask;
 mod bench;
+mod flow;
 mod frames;
 mod front;
 mod gateway;
