@@ -11,6 +11,7 @@ use crate::serve::{Door, serve};
 use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -47,7 +48,7 @@ pub fn run(setup: Setup) -> Result<End, String> {
     let runtime = builder.enable_all().build().map_err(|error| format!("cannot start: {error}"))?;
     let end = runtime.block_on(run_until_signal(setup));
     // Whatever is left at the deadline ends here; a name look-up that hangs must not keep the process.
-    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    runtime.shutdown_timeout(Duration::from_millis(200));
     end
 }
 
@@ -105,7 +106,9 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
             Ok(End::Drained)
         }
         () = signals.terminate() => {
-            tracing::warn!(sessions = sessions.count(), "second signal: stopped at once");
+            // Whoever was not ordered to go yet is cut off by this, and its line has to say so.
+            let cut_off = sessions.drain(Duration::ZERO, shutdown.close_code, fastrand::f64);
+            tracing::warn!(sessions = cut_off, "second signal: stopped at once");
             Ok(End::Stopped)
         }
     }

@@ -8,7 +8,7 @@ use crate::handshake::reply::{self, Agreed, Offer};
 use crate::handshake::request::{Asked, Upgrade, Wants};
 use crate::handshake::{path, tokens};
 use crate::net::dial::Dialer;
-use crate::net::http::{Answer, Exchange, NotSent, RequestBody, Switched};
+use crate::net::http::{self as backend_http, Answer, Exchange, NotSent, RequestBody, Switched};
 use crate::net::splice::{Splice, Taken};
 use crate::net::stream::Stream;
 use crate::observe::log::QueryValues;
@@ -217,13 +217,16 @@ impl Gateway {
             forward::narrow_extensions(&mut head.headers, route.compression == Compression::Passthrough);
         let offer = Offer { key: &upgrade.key, subprotocols: &upgrade.subprotocols, deflate };
         let limit = dialer.backend().upgrade_timeout;
-        let exchange = Exchange::begin(dialer.dial().await?).await?;
+        let backend = dialer.dial().await?;
         let request = Request::from_parts(head, Either::Right(Empty::new()));
-        let (mut response, switched) = match exchange.upgrade(request, limit).await? {
+        let (mut response, switched) = match backend_http::upgrade(backend, request, limit).await? {
             Answer::Switching(response, switched) => (response, switched),
             Answer::Other(response) => {
                 log_passed_on(visit, route, response.status());
-                return Ok(self.pass_on(route, response));
+                let mut response = self.pass_on(route, response);
+                // What came glued to the request was meant for the stream: it must not be read as another request.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                return Ok(response);
             }
         };
         let agreed = reply::verify(response.headers(), offer)

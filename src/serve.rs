@@ -2,13 +2,18 @@
 
 use crate::gateway::{Connection, Gateway};
 use crate::net::listen::{Listener, ListenerSettings};
-use crate::net::stream::{Socket, Stream};
+use crate::net::stream::{ReadAhead, Socket, Stream};
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -57,14 +62,16 @@ async fn admit(
     };
     let stream = match tls {
         None => Stream::Plain(socket),
-        Some(acceptor) => match tokio::time::timeout_at(deadline, acceptor.accept(socket)).await {
-            Ok(Ok(stream)) => {
-                connection.sni = stream.get_ref().1.server_name().map(str::to_ascii_lowercase);
-                Stream::Tls(Box::new(stream.into()))
+        Some(acceptor) => {
+            match tokio::time::timeout_at(deadline, acceptor.accept(ReadAhead::new(socket))).await {
+                Ok(Ok(stream)) => {
+                    connection.sni = stream.get_ref().1.server_name().map(str::to_ascii_lowercase);
+                    Stream::Tls(Box::new(stream.into()))
+                }
+                Ok(Err(error)) => return log_failure(&connection, "tls", &error.to_string()),
+                Err(_) => return log_failure(&connection, "tls_timeout", "the TLS handshake took too long"),
             }
-            Ok(Err(error)) => return log_failure(&connection, "tls", &error.to_string()),
-            Err(_) => return log_failure(&connection, "tls_timeout", "the TLS handshake took too long"),
-        },
+        }
     };
     let left = deadline.saturating_duration_since(Instant::now());
     speak_http(stream, connection, &settings, left, gateway, stop).await;
@@ -79,11 +86,22 @@ async fn speak_http(
     stop: CancellationToken,
 ) {
     let connection = Arc::new(connection);
+    let asked = Arc::new(AtomicBool::new(false));
     let service = service_fn({
-        let connection = connection.clone();
-        move |request| {
+        let (connection, asked) = (connection.clone(), asked.clone());
+        move |request: Request<Incoming>| {
+            asked.store(true, Ordering::Relaxed);
             let (gateway, connection) = (gateway.clone(), connection.clone());
-            async move { Ok::<_, Infallible>(gateway.handle(&connection, request).await) }
+            async move {
+                let upgrade = request.extensions().get::<OnUpgrade>().cloned();
+                let response = gateway.handle(&connection, request).await;
+                if let Some(upgrade) =
+                    upgrade.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS)
+                {
+                    gateway.tasks.spawn(end_in_order(upgrade));
+                }
+                Ok::<_, Infallible>(response)
+            }
         }
     });
     let mut http = http1::Builder::new();
@@ -107,6 +125,10 @@ async fn speak_http(
         use std::error::Error;
         let why = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
         let cause = match &error {
+            // A kept connection whose client asked no more: that is how those end.
+            error if error.is_timeout() && asked.load(Ordering::Relaxed) => {
+                return tracing::debug!(client = ?connection.peer, "connection was idle");
+            }
             error if error.is_timeout() => "head_timeout",
             error if error.is_parse_too_large() => "head_too_large",
             error if error.is_parse() => "request",
@@ -116,6 +138,19 @@ async fn speak_http(
         log_failure(&connection, cause, &why);
     }
 }
+
+/// Once an upgrade was asked for, hyper gives the stream away at the end, even when the answer was another one, and
+/// leaves it to whoever waits for it: without this, TLS would end as if somebody had cut it.
+async fn end_in_order(upgrade: OnUpgrade) {
+    if let Ok(upgraded) = upgrade.await
+        && let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>()
+    {
+        let _ = tokio::time::timeout(LAST_WORD, parts.io.into_inner().shutdown()).await;
+    }
+}
+
+/// For TLS to say that it ends, to a client that may read no more.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// hyper takes no smaller buffer.
 const MIN_BUFFER: usize = 8 * 1024;

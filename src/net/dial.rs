@@ -1,6 +1,6 @@
 //! A connection to a backend, ready for its first byte of HTTP: name, socket, TLS, all under one deadline.
 
-use super::stream::{Socket, Stream};
+use super::stream::{ReadAhead, Socket, Stream};
 use super::tls::client_config;
 use crate::backend::{Backend, Server};
 use crate::refusal::{Refusal, Refused};
@@ -55,7 +55,7 @@ impl Dialer {
         let Some((connector, name)) = &self.tls else {
             return Ok(Stream::Plain(socket));
         };
-        match connector.connect(name.clone(), socket).await {
+        match connector.connect(name.clone(), ReadAhead::new(socket)).await {
             Ok(stream) => Ok(Stream::Tls(Box::new(stream.into()))),
             Err(error) => {
                 Err(Refusal::BackendTls.because(format!("TLS with {}: {error}", self.backend.server)))

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, Parts, SendRequest};
+use hyper::client::conn::http1::{self, Connection, Parts, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -18,17 +18,17 @@ pub type RequestBody = Either<Incoming, Empty<Bytes>>;
 /// Bytes of a backend's head that we are willing to hold.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// A connection to a backend that speaks HTTP.
+/// A connection to a backend for one plain request after the other.
 pub struct Exchange {
     sender: SendRequest<RequestBody>,
-    driver: Driver,
+    _driver: Driver<()>,
 }
 
-/// The task that moves the connection's bytes. Dropping it closes the connection: a client that is gone leaves nothing
+/// The task that moves a connection's bytes. Dropping it closes the connection: a client that is gone leaves nothing
 /// behind.
-struct Driver(Option<JoinHandle<hyper::Result<Parts<TokioIo<Stream>>>>>);
+struct Driver<T>(Option<JoinHandle<T>>);
 
-impl Drop for Driver {
+impl<T> Drop for Driver<T> {
     fn drop(&mut self) {
         if let Some(task) = &self.0 {
             task.abort();
@@ -46,36 +46,47 @@ pub enum Answer {
 
 /// The way to the raw stream behind a 101.
 pub struct Switched {
-    driver: Driver,
+    driver: Driver<hyper::Result<Parts<TokioIo<Stream>>>>,
+}
+
+/// Sends an upgrade and waits for the head of the answer, whatever interim answers come before it.
+pub async fn upgrade(
+    stream: Stream,
+    request: Request<RequestBody>,
+    limit: Duration,
+) -> Result<Answer, Refused> {
+    let (mut sender, connection) = begin(stream).await?;
+    // Not `with_upgrades`: the parts, with what was read ahead, come back here.
+    let mut driver = Driver(Some(tokio::spawn(connection.without_shutdown())));
+    let answer = tokio::time::timeout(limit, sender.send_request(request)).await;
+    let response = answer.map_err(|_| silent(limit))?.map_err(|error| broken_answer(&error))?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(Answer::Switching(response, Switched { driver }));
+    }
+    // The connection ends by itself once the answer's body has been read or dropped.
+    driver.0 = None;
+    Ok(Answer::Other(response))
+}
+
+async fn begin(
+    stream: Stream,
+) -> Result<(SendRequest<RequestBody>, Connection<TokioIo<Stream>, RequestBody>), Refused> {
+    http1::Builder::new()
+        .preserve_header_case(true)
+        .max_buf_size(MAX_HEAD)
+        .max_header_size(MAX_HEAD)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| broken_answer(&error))
 }
 
 impl Exchange {
     pub async fn begin(stream: Stream) -> Result<Exchange, Refused> {
-        let (sender, connection) = http1::Builder::new()
-            .preserve_header_case(true)
-            .max_buf_size(MAX_HEAD)
-            .max_header_size(MAX_HEAD)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| broken_answer(&error))?;
-        // Not `with_upgrades`: the parts, with what was read ahead, come back here.
-        let driver = Driver(Some(tokio::spawn(connection.without_shutdown())));
-        Ok(Exchange { sender, driver })
-    }
-
-    /// Sends an upgrade and waits for the head of the answer, whatever interim answers come before it.
-    pub async fn upgrade(
-        mut self,
-        request: Request<RequestBody>,
-        limit: Duration,
-    ) -> Result<Answer, Refused> {
-        let answer = tokio::time::timeout(limit, self.sender.send_request(request)).await;
-        let response = answer.map_err(|_| silent(limit))?.map_err(|error| broken_answer(&error))?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Answer::Switching(response, Switched { driver: self.driver }));
-        }
-        self.driver.detach();
-        Ok(Answer::Other(response))
+        let (sender, connection) = begin(stream).await?;
+        // Its end is told by the request or by the answer's body. Nothing is handed back: a socket in the result of a
+        // task that is over would stay open until somebody fetched it.
+        let driver = tokio::spawn(async move { drop(connection.await) });
+        Ok(Exchange { sender, _driver: Driver(Some(driver)) })
     }
 
     /// Sends a plain request; the answer's body streams as the client reads it. The connection is kept for the next
@@ -105,13 +116,6 @@ impl Exchange {
 pub struct NotSent {
     pub refused: Refused,
     pub request: Option<Request<RequestBody>>,
-}
-
-impl Driver {
-    /// The connection ends by itself once the answer's body has been read or dropped.
-    fn detach(mut self) {
-        self.0 = None;
-    }
 }
 
 impl Switched {

@@ -69,8 +69,10 @@ struct Leg {
     stream: Stream,
     /// Read and not yet disposed of.
     unread: Vec<u8>,
-    /// Nothing more can be read.
-    ended: bool,
+    /// Nothing more can be read, and why.
+    ended: Option<Lost>,
+    /// The relay knows: told once everything that came before the end was dealt with.
+    end_told: bool,
     /// Not to be read before this.
     paused_until: Option<Moment>,
     out: Outbox,
@@ -142,42 +144,54 @@ impl Splice {
                 return used > 0;
             }
             scratch[..unread.len()].copy_from_slice(&unread);
-            let read = self.read(from, &mut scratch[unread.len()..], cx, now);
+            // Behind what waits there is room up to the mark; where nothing waits a read may be as long as it likes.
+            let waiting = self.legs[!from].out.len();
+            let end = if waiting == 0 { scratch.len() } else { unread.len() + HIGH_WATER - waiting };
+            let read = self.read(from, &mut scratch[unread.len()..end], cx, now);
             let filled = unread.len() + read.unwrap_or(0);
             let used = self.obey(from, &scratch[..filled], cx, now);
             if used > 0 || filled > unread.len() {
                 unread = scratch[used..filled].to_vec();
             }
             self.legs[from].unread = unread;
-            read.is_some() || used > 0
+            self.tell_end(from, now) || read.is_some() || used > 0
         });
         // Frames of our own may have been gathered for either leg.
         let sent = self.flush(from, cx, now) | self.flush(!from, cx, now);
         flushed || sent || moved
     }
 
-    /// `None`: nothing to read now. `Some(0)`: the stream ended, and the relay knows.
+    /// `None`: nothing to read now. `Some(0)`: the stream ended.
     fn read(&mut self, from: Side, room: &mut [u8], cx: &mut Context<'_>, now: Moment) -> Option<usize> {
         let leg = &mut self.legs[from];
-        if leg.ended {
+        if leg.ended.is_some() {
             return None;
         }
         let mut buf = ReadBuf::new(room);
-        let lost = match Pin::new(&mut leg.stream).poll_read(cx, &mut buf) {
+        leg.ended = match Pin::new(&mut leg.stream).poll_read(cx, &mut buf) {
             Poll::Pending => return None,
             Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
                 self.relay.heard(from, now);
                 return Some(buf.filled().len());
             }
-            Poll::Ready(Ok(())) if leg.out.broken => Lost::Broke,
-            Poll::Ready(Ok(())) => Lost::Ended,
+            Poll::Ready(Ok(())) if leg.out.broken => Some(Lost::Broke),
+            Poll::Ready(Ok(())) => Some(Lost::Ended),
             // A TLS peer that just closes its socket: common, and for a frame stream as good as a FIN.
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Lost::Ended,
-            Poll::Ready(Err(_)) => Lost::Broke,
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Some(Lost::Ended),
+            Poll::Ready(Err(_)) => Some(Lost::Broke),
         };
-        leg.ended = true;
-        self.relay.lost(from, lost, now);
         Some(0)
+    }
+
+    /// Once the stream of `from` has ended and nothing that came before waits for a pause to be over: tells the relay.
+    fn tell_end(&mut self, from: Side, now: Moment) -> bool {
+        let leg = &mut self.legs[from];
+        let Some(how) = leg.ended.filter(|_| !leg.end_told && leg.paused_until.is_none()) else {
+            return false;
+        };
+        leg.end_told = true;
+        self.relay.lost(from, how, now);
+        true
     }
 
     /// Performs the relay's effects on `unread` in order. How many bytes of it were disposed of.
@@ -246,8 +260,10 @@ impl Splice {
             }
             Err(_) => {
                 self.relay.output(to, false, false, now);
-                // What the peer had said is still read, up to its own Close; then its stream tells that it broke.
-                if self.legs[to].ended {
+                // What the peer had said counts still, up to its own Close: the relay hears of it when that is read.
+                let leg = &mut self.legs[to];
+                leg.ended = leg.ended.map(|_| Lost::Broke);
+                if leg.end_told {
                     self.relay.lost(to, Lost::Broke, now);
                 }
                 true
@@ -349,6 +365,9 @@ impl Future for Splice {
             splice.ending = Some(ending);
             return Poll::Pending;
         }
+        if let Some(side) = abandoned {
+            splice.legs[side].stream.abandon();
+        }
         let tally = |side| *splice.relay.tally(side);
         let tallies = Pair { client: tally(Side::Client), backend: tally(Side::Backend) };
         Poll::Ready(Report { outcome: ending.outcome, tallies })
@@ -361,7 +380,8 @@ impl Leg {
             stream: taken.stream,
             // Copied and let go: an empty-looking `Bytes` may pin hyper's whole buffer.
             unread: taken.early.to_vec(),
-            ended: false,
+            ended: None,
+            end_told: false,
             paused_until: None,
             out: Outbox::default(),
         }
@@ -382,7 +402,7 @@ impl Leg {
                 Poll::Ready(Err(_)) => self.out.broken = true,
             }
         }
-        while !self.ended {
+        while self.ended.is_none() {
             let read = SCRATCH.with_borrow_mut(|scratch| {
                 let mut buf = ReadBuf::new(scratch);
                 Pin::new(&mut self.stream).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
@@ -390,7 +410,7 @@ impl Leg {
             match read {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(_) => self.ended = true,
+                Poll::Ready(_) => self.ended = Some(Lost::Ended),
             }
         }
         true

@@ -1,10 +1,11 @@
 //! The one stream type of the gateway: TCP or unix socket, in the clear or under TLS, on either leg. hyper serves it,
 //! and after the upgrade the splice owns it.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -21,7 +22,23 @@ pub enum Socket {
 #[derive(Debug)]
 pub enum Stream {
     Plain(Socket),
-    Tls(Box<TlsStream<Socket>>),
+    Tls(Box<TlsStream<ReadAhead>>),
+}
+
+/// A socket under TLS. rustls asks for 4 KiB at a time; the kernel is asked for sixteen times that, and what rustls did
+/// not want yet is kept. Nothing is kept while nothing is under way.
+#[derive(Debug)]
+pub struct ReadAhead {
+    socket: Socket,
+    ahead: Vec<u8>,
+    taken: usize,
+}
+
+const AHEAD: usize = 64 * 1024;
+
+thread_local! {
+    /// The worker's buffer for what comes off a socket under TLS, borrowed for one read.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; AHEAD].into());
 }
 
 impl Socket {
@@ -53,20 +70,88 @@ impl Socket {
     }
 }
 
-macro_rules! delegate {
-    ($type:ty, $($variant:ident),+) => {
-        impl AsyncRead for $type {
-            fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-                match self.get_mut() {
-                    $(Self::$variant(inner) => Pin::new(inner).poll_read(cx, buf),)+
-                }
+impl Stream {
+    /// Lets the kernel forget what it still holds for a peer that does not take it: megabytes, and for many minutes, if
+    /// the socket were closed in good order.
+    pub fn abandon(&self) {
+        let socket = match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => &tls.get_ref().0.socket,
+        };
+        if let Socket::Tcp(tcp) = socket {
+            let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl ReadAhead {
+    pub fn new(socket: Socket) -> ReadAhead {
+        ReadAhead { socket, ahead: Vec::new(), taken: 0 }
+    }
+}
+
+impl AsyncRead for ReadAhead {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.taken == this.ahead.len() {
+            this.ahead = Vec::new();
+            this.taken = 0;
+            return SCRATCH.with_borrow_mut(|scratch| {
+                let mut read = ReadBuf::new(scratch);
+                ready!(Pin::new(&mut this.socket).poll_read(cx, &mut read))?;
+                let now = read.filled().len().min(buf.remaining());
+                buf.put_slice(&read.filled()[..now]);
+                this.ahead = read.filled()[now..].to_vec();
+                Poll::Ready(Ok(()))
+            });
+        }
+        let rest = &this.ahead[this.taken..];
+        let now = rest.len().min(buf.remaining());
+        buf.put_slice(&rest[..now]);
+        this.taken += now;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Stream {
+    /// Under TLS a read yields what the records at hand hold, not just the first of them: what is read together is
+    /// written together.
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let tls = match self.get_mut() {
+            Stream::Plain(socket) => return Pin::new(socket).poll_read(cx, buf),
+            Stream::Tls(tls) => tls,
+        };
+        let start = buf.filled().len();
+        loop {
+            let before = buf.filled().len();
+            let read = Pin::new(&mut *tls).poll_read(cx, buf);
+            let filled = buf.filled().len();
+            match read {
+                Poll::Ready(Ok(())) if filled > before && buf.remaining() > 0 => {}
+                // An end or an error behind bytes is found again by the next read.
+                _ if filled > start => return Poll::Ready(Ok(())),
+                other => return other,
             }
         }
+    }
+}
 
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Socket::Unix(unix) => Pin::new(unix).poll_read(cx, buf),
+        }
+    }
+}
+
+/// `$on` is the pattern that binds `$inner`, the writer inside.
+macro_rules! delegate_write {
+    ($type:ty, $($on:pat => $inner:expr),+) => {
         impl AsyncWrite for $type {
             fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
                 match self.get_mut() {
-                    $(Self::$variant(inner) => Pin::new(inner).poll_write(cx, buf),)+
+                    $($on => Pin::new($inner).poll_write(cx, buf),)+
                 }
             }
 
@@ -76,30 +161,31 @@ macro_rules! delegate {
                 bufs: &[io::IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
                 match self.get_mut() {
-                    $(Self::$variant(inner) => Pin::new(inner).poll_write_vectored(cx, bufs),)+
+                    $($on => Pin::new($inner).poll_write_vectored(cx, bufs),)+
                 }
             }
 
             fn is_write_vectored(&self) -> bool {
                 match self {
-                    $(Self::$variant(inner) => inner.is_write_vectored(),)+
+                    $($on => $inner.is_write_vectored(),)+
                 }
             }
 
             fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 match self.get_mut() {
-                    $(Self::$variant(inner) => Pin::new(inner).poll_flush(cx),)+
+                    $($on => Pin::new($inner).poll_flush(cx),)+
                 }
             }
 
             fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 match self.get_mut() {
-                    $(Self::$variant(inner) => Pin::new(inner).poll_shutdown(cx),)+
+                    $($on => Pin::new($inner).poll_shutdown(cx),)+
                 }
             }
         }
     };
 }
 
-delegate!(Socket, Tcp, Unix);
-delegate!(Stream, Plain, Tls);
+delegate_write!(Socket, Self::Tcp(inner) => inner, Self::Unix(inner) => inner);
+delegate_write!(ReadAhead, Self { socket, .. } => socket);
+delegate_write!(Stream, Self::Plain(inner) => inner, Self::Tls(inner) => inner);

@@ -206,6 +206,17 @@ mod tests {
     }
 
     #[test]
+    fn an_excuse_never_reaches_into_the_future() {
+        let mut leg = Keepalive::new(7, LIMIT, at(0));
+        asked(&mut leg, at(25));
+        leg.excuse(Duration::from_secs(40), at(45));
+        assert_eq!(leg.deadline(PONG), Some(at(65)));
+        leg.heard(at(60));
+        leg.excuse(Duration::from_secs(40), at(70));
+        assert_eq!(leg.deadline(PONG), Some(at(95)));
+    }
+
+    #[test]
     fn an_answer_to_ours_settles_the_earlier_one_of_the_far_end() {
         let mut leg = Keepalive::new(7, LIMIT, at(0));
         leg.relays_ping(b"theirs");

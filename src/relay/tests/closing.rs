@@ -188,6 +188,22 @@ fn who_closed_hears_its_own_words_back_when_the_other_breaks_a_rule_instead() {
 }
 
 #[test]
+fn who_closed_is_owed_no_pong_any_more() {
+    for from in Side::BOTH {
+        let (long, said) = (binary(&[1; 50]), close(1000, ""));
+        let steps = [
+            Says(!from, long.clone().head(30)),
+            Says(from, ping(b"?")),
+            Says(from, said.clone()),
+            Says(!from, long.clone().tail(30)),
+            Says(!from, said.clone()),
+        ];
+        let sides = gets(from, vec![long, said.clone()], vec![said]);
+        check(still(), &steps, sides, closed(from, 1000, ""));
+    }
+}
+
+#[test]
 fn who_closed_is_cut_where_the_other_never_ends_its_frame() {
     for from in Side::BOTH {
         let long = binary(&[1; 50]);
@@ -441,6 +457,17 @@ fn a_backend_gone_during_an_order_is_not_told_and_the_client_keeps_the_order() {
 }
 
 #[test]
+fn a_client_that_was_told_is_waited_for_though_the_backend_is_gone_inside_a_frame() {
+    let steps =
+        [Ordered(Order::Drain, 1012), Says(Backend, binary(&[0; 50]).head(20)), Breaks(Backend), Wait(4_999)];
+    let told = Pair { client: vec![close(1012, "drain").ours()], backend: vec![] };
+    check(still(), &steps, told.clone(), GOES_ON);
+    let end = ended(By::Gateway, "drain", 1012, "drain");
+    check(still(), &[&steps[..], &[Says(Client, close(1012, ""))]].concat(), told.clone(), end);
+    check(still(), &[&steps[..], &[Wait(1)]].concat(), told, end);
+}
+
+#[test]
 fn a_rule_broken_during_an_order_is_answered_and_the_order_stays_the_reason() {
     let end = ended(By::Gateway, "drain", 1012, "drain");
     let told = vec![close(1012, "drain").ours()];
@@ -495,4 +522,16 @@ fn what_a_broken_stream_had_not_been_told_is_thrown_away() {
         Pair { client: vec![], backend: vec![to_bereft(Backend, "client_lost")] },
         ended(By::Client, "client_lost", 1001, "client_lost"),
     );
+}
+
+#[test]
+fn after_the_end_the_streams_have_what_is_left_of_the_close_timeout_but_a_second_at_least() {
+    for (waited, left) in [(0, 5_000), (3_000, 2_000), (4_500, 1_000), (5_000, 1_000)] {
+        let mut sim = Sim::new(still(), false);
+        sim.play(&[Says(Client, close(1000, "")), Wait(waited), Says(Backend, close(1000, ""))]);
+        assert!(sim.outcome().is_some());
+        let ends_by = sim.relay.ends_by(sim.now);
+        assert_eq!(ends_by.since(sim.now), Duration::from_millis(left));
+        assert_eq!(sim.outcome().and_then(Outcome::abandoned), None);
+    }
 }

@@ -109,8 +109,8 @@ impl Decoder {
         assert_eq!(first & 0x30, 0, "RSV2 or RSV3");
         let may_be_compressed = self.deflate && matches!(opcode, 1 | 2);
         assert!(first & 0x40 == 0 || may_be_compressed, "RSV1 where it has no meaning");
-        assert_eq!(opcode == 0 && !self.in_message, false, "a continuation of nothing");
-        assert_eq!(matches!(opcode, 1 | 2) && self.in_message, false, "a message inside a message");
+        assert!(opcode != 0 || self.in_message, "a continuation of nothing");
+        assert!(!matches!(opcode, 1 | 2) || !self.in_message, "a message inside a message");
         let second = *rest.get(1)?;
         assert_eq!(second & 0x80 != 0, self.masked, "the mask bit");
         let (len, size) = match second & 0x7F {

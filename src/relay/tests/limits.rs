@@ -169,12 +169,19 @@ fn messages_over_the_rate_are_1008_where_it_closes() {
 }
 
 #[test]
+fn a_message_inside_a_message_is_a_protocol_violation_whatever_the_rate() {
+    let rules = rated(|rates| rates.messages = limit(Rate::new(1, 1), RateAction::Close));
+    let told = (1002, "new message inside a message", "protocol");
+    limited(rules, Client, &[text("1").open()], text("2"), told);
+}
+
+#[test]
 fn bytes_over_the_rate_are_1008_where_it_closes_but_only_between_frames() {
     let rules = rated(|rates| rates.bytes = limit(Rate::new(1000, 500), RateAction::Close));
     let told = (1008, "byte rate", "rate.bytes");
     // The frame that makes the debt still passes whole, in however many pieces.
     let big = binary(&[5; 700]);
-    limited(rules.clone(), Client, &[big.clone()], text("x"), told);
+    limited(rules.clone(), Client, std::slice::from_ref(&big), text("x"), told);
     let pieces = [big.clone().head(600), big.clone().tail(600)];
     limited(rules.clone(), Client, &pieces, text("x"), told);
     let patient = [Says(Client, big.clone()), Wait(300), Says(Client, big.clone())];

@@ -237,3 +237,18 @@ fn an_answer_to_our_ping_settles_no_later_one_of_the_far_end() {
         check(rules, &steps, sides, GOES_ON);
     }
 }
+
+#[test]
+fn who_was_told_a_close_has_no_ping_settled_any_more() {
+    let mut rules = beating(HeartbeatMode::Forward);
+    rules.heartbeat.ping_interval.client = None;
+    let steps = [
+        Wait(20_000),
+        Says(Client, ping(b"one")),
+        Wait(5_000),
+        Ordered(Order::Drain, 1012),
+        Says(Backend, pong(&beat(1))),
+    ];
+    let backend = vec![ping(b"one"), ping(&beat(1)).ours()];
+    check(rules, &steps, Pair { client: vec![close(1012, "drain").ours()], backend }, GOES_ON);
+}

@@ -36,6 +36,7 @@ pub struct Wire {
     pub room: usize,
     /// What reached the peer.
     pub got: Decoder,
+    /// Nothing reaches the peer any more, and the relay knows.
     broken: bool,
     held: bool,
     paused: Option<Moment>,
@@ -196,6 +197,7 @@ impl Sim {
                     return effects > 0;
                 }
                 Effect::Forward { n } => {
+                    assert!(!self.legs[!from].broken, "a Forward to a broken leg");
                     let moved = self.dispose(from, n);
                     self.legs[!from].queued.extend(moved);
                 }
@@ -203,6 +205,7 @@ impl Sim {
                     self.dispose(from, n);
                 }
                 Effect::Send { to, frame } => {
+                    assert!(!self.legs[to].broken, "{frame:?} to a broken leg");
                     let key = (to == Side::Backend).then_some(OUR_KEY);
                     frame.encode(key, &mut self.legs[to].queued);
                 }

@@ -63,6 +63,16 @@ fn a_silent_leg_ends_the_session_within_interval_and_pong_timeout() {
 }
 
 #[test]
+fn a_leg_silent_inside_a_frame_leaves_the_other_cut_at_once() {
+    for side in Side::BOTH {
+        let part = binary(&[1; 40]).head(20);
+        let (silent, _, end) = told(side, "timeout.pong");
+        let sides = gets(side, [our_pings(1), vec![silent]].concat(), vec![part.clone()]);
+        check(beating(side), &[Says(side, part), Wait(45_000)], sides, end);
+    }
+}
+
+#[test]
 fn by_default_one_dead_leg_is_found_though_the_other_answers() {
     for dead in Side::BOTH {
         let (silent, other, end) = told(dead, "timeout.pong");
@@ -108,6 +118,20 @@ fn our_ping_waits_for_the_end_of_the_frame_that_is_under_way_and_the_wait_with_i
         let (silent, other, _) = told(side, "timeout.pong");
         let sides = gets(side, [pinged, vec![silent]].concat(), vec![other]);
         check(beating(side), &[&steps[..], &[Wait(1)]].concat(), sides, GOES_ON);
+    }
+}
+
+#[test]
+fn a_leg_that_speaks_before_our_ping_could_go_out_is_not_asked() {
+    for side in Side::BOTH {
+        let long = binary(&[1; 40]);
+        let steps = [
+            Says(!side, long.clone().head(20)),
+            Wait(30_000),
+            Says(side, text("here")),
+            Says(!side, long.clone().tail(20)),
+        ];
+        check(beating(side), &steps, gets(side, vec![long], vec![text("here")]), GOES_ON);
     }
 }
 
@@ -175,6 +199,11 @@ fn the_pong_deadline_is_frozen_while_we_do_not_read_the_leg() {
             Wait(100_000),
         ];
         let other = vec![pong(b"?").ours()];
+        let mut sim = Sim::new(beating(side), false);
+        sim.play(&held);
+        sim.relay.tick(sim.now);
+        sim.turn();
+        assert_eq!(sim.frames(side).len(), 1, "a look at the clock is no judgement");
         check(beating(side), &held, gets(side, our_pings(1), vec![]), GOES_ON);
         let late = [&held[..], &[Reads(!side), Wait(19_999)]].concat();
         check(beating(side), &late, gets(side, our_pings(1), other.clone()), GOES_ON);
@@ -246,6 +275,7 @@ fn a_write_that_is_blocked_for_too_long_ends_the_leg_without_a_close() {
         assert_eq!(sim.got(side), text("stuck").on_the_wire_to(side), "no Close behind what was stuck");
         let outcome = sim.outcome().expect("the other leg answered");
         assert_eq!((outcome.cause, outcome.about), (Cause::WriteTimeout, Some(side)));
+        assert_eq!(outcome.abandoned(), Some(side));
         assert_eq!((outcome.by, outcome.close.code), (By::Gateway, Some(1001)));
     }
 }
@@ -341,6 +371,9 @@ fn a_message_that_the_client_does_not_end_in_time_is_1008() {
         .concat();
     let all = [&said[..], &[continuation(b""), text("c").open()]].concat();
     check(rules.clone(), &ended, gets(Client, vec![], all), GOES_ON);
+    let done = [&slow[..], &[Says(Client, continuation(b"")), Wait(1_000_000)]].concat();
+    let all = [&said[..], &[continuation(b"")]].concat();
+    check(rules.clone(), &done, gets(Client, vec![], all), GOES_ON);
     let whole = [Says(Client, text("x")), Wait(1_000_000)];
     check(rules.clone(), &whole, gets(Client, vec![], vec![text("x")]), GOES_ON);
 

@@ -94,7 +94,13 @@ fn lengths_are_minimal_and_never_negative() {
 fn a_new_data_frame_stands_only_outside_a_message() {
     for from in Side::BOTH {
         let start = text("a").open();
-        refused(false, from, &[start.clone()], text("b"), protocol("new message inside a message"));
+        refused(
+            false,
+            from,
+            std::slice::from_ref(&start),
+            text("b"),
+            protocol("new message inside a message"),
+        );
         refused(
             false,
             from,
@@ -148,7 +154,7 @@ fn text_that_is_not_utf8_is_1007() {
         }
         // A character may be cut by a frame's end, but not by a message's end.
         let start = frame(0x01, &[0xE2, 0x82]);
-        refused(false, from, &[start.clone()], continuation(&[0x28]), told);
+        refused(false, from, std::slice::from_ref(&start), continuation(&[0x28]), told);
         refused(false, from, &[start.clone(), continuation(b"").open()], continuation(b""), told);
         let whole = [start, continuation(&[0xAC])];
         let steps: Vec<Step> = whole.iter().map(|bytes| Says(from, bytes.clone())).collect();
