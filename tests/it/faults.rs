@@ -138,3 +138,15 @@ fn what_was_said_before_a_write_failed_is_delivered() {
     drop(server);
     bench.gateway.expect_ended("client", "closed");
 }
+
+/// A FIN behind messages that a rate still holds back: they arrive first.
+#[test]
+fn messages_that_wait_for_their_rate_survive_a_fin() {
+    let bench = Bench::new("rate = { messages = { per_second = 20, burst = 1 } }");
+    let mut ends = bench.open();
+    let messages = [text("one"), text("two"), text("three"), text("four")].concat();
+    ends.client.send(&messages);
+    let mut server = lose(ends, Peer::Client, finish);
+    server.expect(&messages);
+    assert_eq!(server.expect_close(1001), "client_lost");
+}

@@ -2,13 +2,31 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
+mod backend_answers;
+mod backend_tls;
+mod clients;
 mod closing;
+mod compression;
 mod config;
+mod drain;
+mod early_bytes;
 mod faults;
+mod forwarding;
 mod frames;
 mod handshake;
+mod heartbeat;
 mod layering;
+mod limits;
+mod listeners;
+mod logs;
+mod memory;
 mod origin;
+mod plain_http;
+mod processes;
 mod routing;
 mod session;
 mod support;
+mod timeouts;
+mod tls;
+mod transparency;
+mod unreachable;

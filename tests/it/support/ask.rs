@@ -1,6 +1,7 @@
 //! Requests and answers line by line.
 
-use super::{ACCEPT, KEY};
+use super::{ACCEPT, KEY, Raw};
+use std::io::{Read, Write};
 
 /// What no answer of the gateway's own may repeat: every request carries it.
 pub const MIRROR: &str = "zzmirror";
@@ -113,4 +114,31 @@ pub fn fields(head: &str) -> Vec<(&str, &str)> {
 pub fn values<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
     let fields = fields(head).into_iter();
     fields.filter(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+}
+
+/// The body behind a head, unwrapped from its framing. Without any it ends with the stream.
+pub fn body<S: Read + Write>(raw: &mut Raw<S>, head: &str) -> Vec<u8> {
+    if let Some(length) = values(head, "content-length").first() {
+        return raw.take(length.parse().unwrap());
+    }
+    if values(head, "transfer-encoding") != ["chunked"] {
+        return raw.rest();
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = chunk(raw) {
+        body.extend(chunk);
+    }
+    body
+}
+
+/// The next chunk of a chunked body; `None` is its end.
+pub fn chunk<S: Read + Write>(raw: &mut Raw<S>) -> Option<Vec<u8>> {
+    let mut size = Vec::new();
+    while !size.ends_with(b"\r\n") {
+        size.extend(raw.take(1));
+    }
+    let size = usize::from_str_radix(std::str::from_utf8(&size).unwrap().trim_end(), 16).unwrap();
+    let chunk = raw.take(size);
+    raw.expect("\r\n");
+    (size > 0).then_some(chunk)
 }

@@ -68,6 +68,14 @@ impl Ends {
         }
     }
 
+    /// The same where pongs may still be on their way to the backend.
+    pub fn exchange_past_pongs(&mut self, word: &str) {
+        self.client.send(client_frame(0x81, word.as_bytes()));
+        while self.server.frame() != (0x81, word.as_bytes().to_vec()) {}
+        self.server.send(server_frame(0x81, word.as_bytes()));
+        self.client.expect(server_frame(0x81, word.as_bytes()));
+    }
+
     /// `peer` hears this Close; returns its reason.
     pub fn hears(&mut self, peer: Peer, code: u16) -> String {
         self.of(peer).0.expect_close(code)

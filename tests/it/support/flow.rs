@@ -1,7 +1,7 @@
 //! Streams of data too long to hold: made on the fly, compared on the fly.
 
 use super::Raw;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
 /// A wait after which nothing moves any more: every buffer between here and the far end is full.
@@ -49,5 +49,60 @@ impl Flood<'_> {
         }
         self.raw.send(&self.frame[self.cut..]);
         self.frames + 1
+    }
+}
+
+/// Bytes without end that look random, the same every time. Their period is odd, so that no buffer size hides a byte
+/// that was lost or doubled.
+pub struct Pattern(Vec<u8>);
+
+impl Pattern {
+    const PERIOD: usize = 1_000_003;
+    const WINDOW: usize = 128 * 1024;
+
+    pub fn new() -> Pattern {
+        let mut random = fastrand::Rng::with_seed(6455);
+        let mut bytes: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(Self::PERIOD).collect();
+        bytes.extend_from_within(..Self::WINDOW);
+        Pattern(bytes)
+    }
+
+    /// Whatever is repeated here is the pattern: whole frames, say.
+    pub fn of(period: Vec<u8>) -> Pattern {
+        assert!(period.len() == Self::PERIOD || period.len() > Self::WINDOW);
+        Pattern([&period[..], &period[..Self::WINDOW]].concat())
+    }
+
+    fn at(&self, offset: u64, most: u64) -> &[u8] {
+        let period = self.0.len() - Self::WINDOW;
+        let start = (offset % period as u64) as usize;
+        &self.0[start..start + most.min(Self::WINDOW as u64) as usize]
+    }
+
+    /// Sends its first `total` bytes.
+    pub fn send(&self, raw: &mut Raw, total: u64) {
+        let mut sent = 0;
+        while sent < total {
+            let chunk = self.at(sent, total - sent);
+            raw.send(chunk);
+            sent += chunk.len() as u64;
+        }
+    }
+
+    /// Its first `total` bytes come next; `watch` is called now and then.
+    pub fn expect(&self, raw: &mut Raw, total: u64, mut watch: impl FnMut()) {
+        let mut chunk = vec![0; Self::WINDOW];
+        let (mut got, mut watched) = (0, 0);
+        while got < total {
+            let most = (total - got).min(Self::WINDOW as u64) as usize;
+            let n = raw.stream.read(&mut chunk[..most]).unwrap();
+            assert!(n > 0, "the stream ended at {got} of {total}");
+            assert!(chunk[..n] == *self.at(got, n as u64), "another byte within {n} from {got}");
+            got += n as u64;
+            if got - watched > total / 200 {
+                watched = got;
+                watch();
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Backend, Raw, SOON};
 use serde_json::Value;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -22,7 +23,12 @@ pub struct Gateway {
 impl Gateway {
     /// One plain listener and one route to `backend`; `route` is more TOML for the route.
     pub fn in_front_of(backend: &Backend, route: &str) -> Gateway {
-        let url = backend.url();
+        Gateway::in_front_of_address(backend.address, route)
+    }
+
+    /// The same for a backend that is a process of its own.
+    pub fn in_front_of_address(backend: SocketAddr, route: &str) -> Gateway {
+        let url = format!("ws://{backend}");
         Gateway::start(&format!(
             "[[listener]]\nname = \"plain\"\nbind = \"127.0.0.1:0\"\n\
              [[route]]\nname = \"test\"\nbackend = \"{url}\"\n{route}\n"
@@ -36,14 +42,21 @@ impl Gateway {
 
     /// The same, in a directory that already holds what the configuration names (certificates, sockets).
     pub fn start_in(dir: TempDir, config: &str) -> Gateway {
-        Gateway::spawn(Command::new(env!("CARGO_BIN_EXE_framegate")), dir, config)
+        Gateway::spawn(Command::new(program()), dir, config)
+    }
+
+    /// The same with `FRAMEGATE_LOG` set.
+    pub fn start_with_log(overrides: &str, config: &str) -> Gateway {
+        let mut command = Command::new(program());
+        command.env("FRAMEGATE_LOG", overrides);
+        Gateway::spawn(command, tempfile::tempdir().unwrap(), config)
     }
 
     /// The same, with this many file descriptors and no more.
     pub fn start_with_descriptors(limit: usize, config: &str) -> Gateway {
         let mut shell = Command::new("sh");
         let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
-        shell.args(["-c", &script]).arg(env!("CARGO_BIN_EXE_framegate"));
+        shell.args(["-c", &script]).arg(program());
         Gateway::spawn(shell, tempfile::tempdir().unwrap(), config)
     }
 
@@ -54,7 +67,8 @@ impl Gateway {
         let mut child = program
             .args(["run", "--config"])
             .arg(&file)
-            .env_remove("FRAMEGATE_LOG")
+            // With huge pages every figure of memory is rounded up to 2 MiB; what is measured here is what is asked for.
+            .env("MIMALLOC_ALLOW_THP", "0")
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -71,8 +85,8 @@ impl Gateway {
         });
         let mut gateway = Gateway { child, dir, listeners: Vec::new(), lines, seen: Default::default() };
         for _ in 0..config.matches("[[listener]]").count() {
-            let line = gateway.wait_for("listening", |line| line["message"] == "listening");
-            let bind = line["bind"].as_str().unwrap();
+            let line = gateway.wait_for("listening", |line| listening_at(line).is_some());
+            let bind = listening_at(&line).unwrap();
             // A unix socket has no port; it keeps its place in the list.
             gateway.listeners.push(bind.parse().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))));
         }
@@ -104,6 +118,25 @@ impl Gateway {
                 }
             }
         }
+    }
+
+    /// Every line that no test has asked for, up to the end of the log: the program has to end.
+    pub fn lines_to_the_end(&self) -> Vec<Value> {
+        let mut lines = self.seen.take();
+        loop {
+            match self.lines.recv_timeout(SOON) {
+                Ok(line) => lines.push(line),
+                Err(RecvTimeoutError::Disconnected) => return lines,
+                Err(RecvTimeoutError::Timeout) => panic!("the log does not end"),
+            }
+        }
+    }
+
+    /// Ends the program in order; every line of its log that no test has taken yet.
+    pub fn rest_of_log(mut self) -> Vec<Value> {
+        self.signal("TERM");
+        assert_eq!(self.exit_code(), Some(0));
+        self.seen.take().into_iter().chain(self.lines.iter()).collect()
     }
 
     /// The line of the next session that ended.
@@ -157,6 +190,22 @@ impl Gateway {
             assert!(Instant::now() < deadline, "the gateway does not end");
             std::thread::yield_now();
         }
+    }
+}
+
+/// The program under test: the one built with the tests, or the one that `FRAMEGATE` names.
+fn program() -> OsString {
+    std::env::var_os("FRAMEGATE").unwrap_or_else(|| env!("CARGO_BIN_EXE_framegate").into())
+}
+
+/// Where the line says that a listener listens, in either format of the log.
+fn listening_at(line: &Value) -> Option<&str> {
+    match line {
+        Value::String(text) => {
+            let at = text.split_once(" listening listener=")?.1.split_once(" bind=")?.1;
+            at.split_whitespace().next()
+        }
+        json => json["bind"].as_str().filter(|_| json["message"] == "listening"),
     }
 }
 

@@ -9,14 +9,19 @@ mod flow;
 mod frames;
 mod front;
 mod gateway;
+mod process;
 mod raw;
+mod tls;
 
-pub use ask::{Ask, fields, values};
+pub use ask::{Ask, body, chunk, fields, values};
 pub use bench::{Bench, Ends, Peer, counted, told};
+pub use flow::Pattern;
 pub use frames::{client_frame, close_payload, ping, server_frame, text};
 pub use front::{Front, expect_refusal};
-pub use gateway::Gateway;
+pub use gateway::{Gateway, kill};
+pub use process::Process;
 pub use raw::{ACCEPT, Backend, KEY, Raw, upgrade_request, upgrade_response};
+pub use tls::{Authority, TlsClient, TlsRaw};
 
 use std::time::Duration;
 

@@ -26,6 +26,7 @@ pub fn upgrade_response(more: &str) -> String {
 }
 
 /// A stream with both its halves: TCP, or TLS over it.
+#[derive(Debug)]
 pub struct Raw<S = TcpStream> {
     pub stream: S,
     /// Read behind a head, and not yet asked for.
@@ -123,6 +124,15 @@ impl<S: Read + Write> Raw<S> {
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return bytes,
                 Err(error) => panic!("the stream did not end: {error}; so far {}", show(&bytes)),
             }
+        }
+    }
+
+    /// What is there within the read timeout, which may be nothing.
+    pub fn some(&mut self) -> Vec<u8> {
+        let mut chunk = [0; 4096];
+        match self.stream.read(&mut chunk) {
+            Ok(n) => chunk[..n].to_vec(),
+            Err(_) => Vec::new(),
         }
     }
 

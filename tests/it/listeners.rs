@@ -1,0 +1,234 @@
+//! Listening sockets, and what reaches them before there is a request.
+
+use crate::support::*;
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::{Duration, Instant};
+
+const IMPATIENT: &str = "[[listener]]\nbind = \"127.0.0.1:0\"\nhandshake_timeout = \"300ms\"\n";
+const ROUTE: &str = "[[route]]\nbackend = \"BACKEND\"\n";
+
+/// Sends these bytes again and again, slowly, until the gateway has enough; how long it had patience.
+fn trickle(client: &mut Raw, bytes: &[u8]) -> Duration {
+    let started = Instant::now();
+    client.stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    loop {
+        assert!(started.elapsed() < SOON, "no end to the gateway's patience");
+        let sent = client.stream.write_all(bytes);
+        match client.stream.read(&mut [0; 16]) {
+            Err(error) if sent.is_ok() && error.kind() == std::io::ErrorKind::WouldBlock => {}
+            _ => return started.elapsed(),
+        }
+    }
+}
+
+fn is_the_deadline(took: Duration) {
+    assert!(took >= Duration::from_millis(290) && took < AT_ONCE, "{took:?}");
+}
+
+#[test]
+fn a_head_has_one_deadline() {
+    let front = Front::configured(&format!("{IMPATIENT}{ROUTE}"));
+    let mut silent = front.gateway.connect();
+    let started = Instant::now();
+    silent.expect_end();
+    is_the_deadline(started.elapsed());
+    assert_eq!(front.gateway.refused()["cause"], "head_timeout");
+
+    let mut stalled = front.send("GET / HTTP/1.1\r\nHost: ga");
+    let started = Instant::now();
+    stalled.expect_end();
+    is_the_deadline(started.elapsed());
+    assert_eq!(front.gateway.refused()["cause"], "head_timeout");
+
+    // A byte now and then is no way around it.
+    let mut slow = front.send("GET / HTTP/1.1\r\nHost: gateway.test\r\nX-Slow: ");
+    is_the_deadline(trickle(&mut slow, b"a"));
+    assert_eq!(front.gateway.refused()["cause"], "head_timeout");
+    let mut slow = front.gateway.connect();
+    is_the_deadline(trickle(&mut slow, b"\r\n"));
+    front.backend.expect_no_contact();
+}
+
+#[test]
+fn a_kept_connection_is_not_kept_for_ever() {
+    let Front { gateway, backend } = Front::configured(&format!("{IMPATIENT}{ROUTE}"));
+    let mut client = gateway.connect();
+    client.send(Ask::plain().bytes());
+    let mut server = backend.accept();
+    server.head();
+    server.send("HTTP/1.1 204 No Content\r\n\r\n");
+    client.head();
+    let started = Instant::now();
+    client.expect_end();
+    is_the_deadline(started.elapsed());
+    server.expect_end();
+    // That is how such connections end: nobody was refused anything.
+    let refused: Vec<_> =
+        gateway.rest_of_log().into_iter().filter(|line| line["message"] == "handshake refused").collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+}
+
+#[test]
+fn tls_and_the_head_share_the_deadline() {
+    let authority = Authority::new();
+    authority.sign(&["a.test"]);
+    let listener = authority
+        .listener(&["a.test"], "")
+        .replace("[listener.tls]", "handshake_timeout = \"300ms\"\n[listener.tls]");
+    let front = Front::configured(&format!("{listener}{ROUTE}"));
+    let hello = b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03";
+    for begin in [&b""[..], hello] {
+        let mut client = front.gateway.connect();
+        let started = Instant::now();
+        client.send(begin);
+        client.rest();
+        is_the_deadline(started.elapsed());
+        assert_eq!(front.gateway.refused()["cause"], "tls_timeout");
+    }
+    let mut client = front.gateway.connect();
+    client.send(hello);
+    is_the_deadline(trickle(&mut client, b"a"));
+    assert_eq!(front.gateway.refused()["cause"], "tls_timeout");
+    // A handshake in order, and then silence.
+    let started = Instant::now();
+    let mut client = authority.client().connect(front.gateway.address(), "a.test").unwrap();
+    let _ = client.stream.read(&mut [0; 16]);
+    is_the_deadline(started.elapsed());
+    assert_eq!(front.gateway.refused()["cause"], "head_timeout");
+    front.backend.expect_no_contact();
+}
+
+#[test]
+fn ipv6() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("skipped: this machine has no IPv6");
+        return;
+    }
+    let front = Front::configured(&format!(
+        "trusted_proxies = [\"192.0.2.1\"]\n[[listener]]\nbind = \"[::1]:0\"\n{ROUTE}"
+    ));
+    let host = format!("[::1]:{}", front.gateway.address().port());
+    let ask = Ask::new().with(&[&format!("Host: {host}"), &format!("Origin: http://{host}")]);
+    let forwarded = front.forwarded(&ask);
+    assert_eq!(values(&forwarded, "x-forwarded-for"), ["::1"]);
+    assert_eq!(values(&forwarded, "forwarded"), [format!("for=\"[::1]\";host=\"{host}\";proto=http")]);
+    assert_eq!(front.opened()["client"], "::1");
+
+    let backend = std::net::TcpListener::bind("[::1]:0").unwrap();
+    let gateway = Gateway::start(&format!(
+        "[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"ws://{}\"\nheaders.host = \"backend\"\n",
+        backend.local_addr().unwrap()
+    ));
+    let mut client = gateway.connect();
+    client.send(Ask::new().bytes());
+    let mut server = Raw::new(backend.accept().unwrap().0);
+    assert_eq!(values(&server.head(), "host"), [backend.local_addr().unwrap().to_string()]);
+    server.send(upgrade_response(""));
+    assert!(client.head().starts_with("HTTP/1.1 101 "));
+}
+
+#[test]
+fn a_unix_socket_and_its_leftovers() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in.sock");
+    // What a process leaves behind that was killed.
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    let backend = Backend::start();
+    let url = backend.url();
+    let mut gateway = Gateway::start_in(
+        dir,
+        &format!("[[listener]]\nbind = \"unix:in.sock\"\n[[route]]\nbackend = \"{url}\"\n"),
+    );
+    let stream = UnixStream::connect(&path).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let mut client = Raw::over(stream);
+    // Whoever may open the socket is a proxy of this machine, and believed.
+    let ask = Ask::new().with(&[
+        "X-Forwarded-For: 192.0.2.9",
+        "X-Forwarded-Proto: https",
+        "Origin: https://gateway.test",
+    ]);
+    client.send(ask.bytes());
+    let (forwarded, mut server) = backend.accept_upgrade(b"");
+    assert_eq!(values(&forwarded, "x-forwarded-for"), ["192.0.2.9"]);
+    assert_eq!(values(&forwarded, "x-forwarded-proto"), ["https"]);
+    assert!(values(&forwarded, "x-forwarded-port").is_empty());
+    assert!(client.head().starts_with("HTTP/1.1 101 "));
+    client.send(text("x"));
+    server.expect(text("x"));
+    let opened = gateway.wait_for("opened", |line| line["message"] == "session opened");
+    assert_eq!(opened["client"], "192.0.2.9");
+    drop((client, server));
+    gateway.signal("TERM");
+    assert_eq!(gateway.exit_code(), Some(0));
+    assert!(!path.exists(), "it tidies up behind itself");
+}
+
+#[test]
+fn a_place_that_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in.sock");
+    let _socket = UnixListener::bind(&path).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = dir.path().join("framegate.toml");
+    for bind in [taken.local_addr().unwrap().to_string(), format!("unix:{}", path.display())] {
+        std::fs::write(
+            &config,
+            format!(
+                "[[listener]]\nname = \"in\"\nbind = \"{bind}\"\n[[route]]\nbackend = \"ws://127.0.0.1:1\"\n"
+            ),
+        )
+        .unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_framegate"));
+        let output = command.args(["run", "--config"]).arg(&config).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&bind) && said.contains("in"), "{said}");
+    }
+    assert!(path.exists(), "it is somebody's");
+}
+
+#[test]
+fn connections_that_come_to_nothing() {
+    let front = Front::new("");
+    let silent: Vec<Raw> = (0..100).map(|_| front.gateway.connect()).collect();
+    for _ in 0..200 {
+        front.gateway.connect().reset();
+    }
+    let started = Instant::now();
+    front.expect_admitted(&Ask::new());
+    assert!(started.elapsed() < AT_ONCE);
+    drop(silent);
+}
+
+#[test]
+fn no_descriptor_is_left() {
+    let backend = Backend::start();
+    let limit = 48;
+    let gateway = Gateway::start_with_descriptors(
+        limit,
+        &format!("[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"{}\"\n", backend.url()),
+    );
+    let (mut client, mut server) = gateway.open_session(&backend);
+    let waiting: Vec<Raw> = (0..limit).map(|_| gateway.connect()).collect();
+    let complaint =
+        || gateway.wait_for("a complaint", |line| line["message"].to_string().contains("cannot accept"));
+    complaint();
+    // From one complaint to the next is a second, in which next to nothing is done.
+    let before = (gateway.ticks(), Instant::now());
+    complaint();
+    let (ticks, took) = (gateway.ticks() - before.0, before.1.elapsed());
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+    assert!(u128::from(ticks) * 10 <= took.as_millis() * 3 / 10, "{ticks} ticks in {took:?}");
+    client.send(text("still here"));
+    server.expect(text("still here"));
+    // With descriptors there is service again.
+    drop(waiting);
+    let freed = Instant::now();
+    gateway.open_session(&backend);
+    assert!(freed.elapsed() < AT_ONCE);
+    client.send(text("and still"));
+    server.expect(text("and still"));
+}
