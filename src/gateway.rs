@@ -1,7 +1,7 @@
 //! The story of a request, from its head to the session: read it, find its route, judge it, reach the backend, and only
 //! then say 101. A refusal on the way is plain HTTP.
 
-use crate::drain::Sessions;
+use crate::drain::{Seat, Sessions};
 use crate::frame::Side;
 use crate::handshake::forward::{self, Hop};
 use crate::handshake::reply::{self, Agreed, Offer};
@@ -16,13 +16,13 @@ use crate::policy::address::TrustedProxies;
 use crate::policy::origin::{OriginFacts, OriginMode};
 use crate::refusal::{Refusal, Refused};
 use crate::route::{Compression, PlainHttp, Route, RouteFacts, RouteTable};
-use crate::session::{Facts, Session};
+use crate::session::{Facts, Opened, Session, shown_address, shown_subprotocol};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Uri, request};
 use http_body_util::{Either, Empty, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::net::IpAddr;
@@ -49,7 +49,7 @@ pub struct Gateway {
 
 /// What is known of a client's connection before its first request.
 pub struct Connection {
-    pub listener: String,
+    pub listener: Arc<str>,
     pub redirect_to_https: bool,
     pub tls: bool,
     /// The name that TLS asked for.
@@ -231,8 +231,7 @@ impl Gateway {
         };
         let agreed = reply::verify(response.headers(), offer)
             .map_err(|why| Refusal::BackendAnswer.because(format!("{}: {why}", dialer.backend().server)))?;
-        let facts = self.facts(visit, route, &agreed);
-        let session = Session::open(facts, seat, self.access_log);
+        let session = self.open_session(visit, route, dialer, &agreed, seat);
         self.tasks.spawn(run(session, client, switched, route.clone(), agreed.deflate));
         response.extensions_mut().remove::<OnUpgrade>();
         forward::response_headers(response.headers_mut(), &route.headers, true);
@@ -252,11 +251,17 @@ impl Gateway {
         self.prepare(visit, route, &mut head, false)?;
         // A poll may hang for as long as a quiet session may.
         let limit = route.rules.timeouts.idle.unwrap_or(Duration::MAX);
-        let mut request: Request<RequestBody> = Request::from_parts(head, Either::Left(body));
         let mut idle = visit.connection.idle.lock().await;
-        if let Some((_, mut exchange)) =
-            idle.take().filter(|(backend, kept)| *backend == route.backend && kept.is_ready())
+        let mut kept = idle.take().filter(|(backend, _)| *backend == route.backend);
+        if let Some((_, exchange)) = &mut kept
+            && !exchange.is_ready().await
         {
+            kept = None;
+        }
+        let harmless = head.method.is_safe() && body.is_end_stream();
+        let spare = (kept.is_some() && harmless).then(|| head.clone());
+        let mut request: Request<RequestBody> = Request::from_parts(head, Either::Left(body));
+        if let Some((_, mut exchange)) = kept {
             match exchange.plain(request, limit).await {
                 Ok(response) => {
                     *idle = Some((route.backend, exchange));
@@ -264,7 +269,11 @@ impl Gateway {
                 }
                 // The backend closed it just then; of this request it has seen nothing.
                 Err(NotSent { request: Some(unsent), .. }) => request = unsent,
-                Err(NotSent { refused, request: None }) => return Err(refused),
+                // Or it may have. What only asks may ask twice (RFC 9110 9.2.2).
+                Err(NotSent { refused, hung_up: true, .. }) => {
+                    request = Request::from_parts(spare.ok_or(refused)?, Either::Right(Empty::new()));
+                }
+                Err(NotSent { refused, .. }) => return Err(refused),
             }
         }
         let mut exchange = Exchange::begin(dialer.dial().await?).await?;
@@ -323,20 +332,25 @@ impl Gateway {
         Ok(())
     }
 
-    fn facts(&self, visit: &Visit<'_>, route: &Route, agreed: &Agreed) -> Facts {
-        let backend = self.backends.get(route.backend).map(|dialer| dialer.backend());
-        Facts {
-            id: visit.id.clone(),
-            route: route.name.clone(),
+    fn open_session(
+        &self,
+        visit: &Visit<'_>,
+        route: &Arc<Route>,
+        dialer: &Dialer,
+        agreed: &Agreed,
+        seat: Seat,
+    ) -> Session {
+        let facts = Facts {
+            id: visit.id.as_str().into(),
+            route: route.clone(),
             listener: visit.connection.listener.clone(),
-            backend: backend.map_or(String::new(), |backend| backend.server.to_string()),
-            client: shown_address(visit.client),
-            host: visit.asked.host.clone(),
-            path: visit.shown_path.clone(),
-            subprotocol: agreed.subprotocol.clone(),
-            deflate: agreed.deflate,
-            tls: visit.connection.tls,
-        }
+            backend: dialer.label(),
+            client: visit.client,
+            subprotocol: agreed.subprotocol.as_deref().map(|name| shown_subprotocol(name).into()),
+        };
+        let (host, path) = (visit.asked.host.as_str(), visit.shown_path.as_str());
+        let opened = Opened { host, path, deflate: agreed.deflate, tls: visit.connection.tls };
+        Session::open(facts, opened, seat, self.access_log)
     }
 }
 
@@ -414,10 +428,6 @@ fn shown_path(uri: &Uri, query: QueryValues) -> String {
     }
 }
 
-fn shown_address(address: Option<IpAddr>) -> String {
-    address.map_or("unix".into(), |address| address.to_string())
-}
-
 /// 308: the method and the body stay what they were.
 fn redirect_to_https(visit: &Visit<'_>, head: &request::Parts) -> Response<ResponseBody> {
     let query = head.uri.query().map_or(String::new(), |query| format!("?{query}"));
@@ -458,7 +468,7 @@ fn log_refusal(
     refused: &Refused,
 ) {
     let Refused { refusal, detail } = refused;
-    let (listener, client) = (connection.listener.as_str(), shown_address(client));
+    let (listener, client) = (&*connection.listener, shown_address(client));
     let (status, cause, detail) = (refusal.status().as_u16(), refusal.cause_word(), detail.as_str());
     let client = client.as_str();
     if refusal.is_our_fault() {
@@ -471,7 +481,7 @@ fn log_refusal(
 fn log_passed_on(visit: &Visit<'_>, route: &Route, status: StatusCode) {
     tracing::info!(
         id = visit.id.as_str(),
-        listener = visit.connection.listener.as_str(),
+        listener = &*visit.connection.listener,
         client = shown_address(visit.client).as_str(),
         route = route.name.as_str(),
         path = visit.shown_path.as_str(),

@@ -30,13 +30,15 @@ pub struct Door {
 pub async fn serve(door: Door, gateway: Arc<Gateway>, stop: CancellationToken, connections: TaskTracker) {
     let Door { listener, settings, tls } = door;
     let settings = Arc::new(settings);
+    // Shared by every session of the listener.
+    let name: Arc<str> = settings.name.as_str().into();
     loop {
         let socket = tokio::select! {
             biased;
             () = stop.cancelled() => return,
             socket = listener.accept() => socket,
         };
-        let visit = admit(socket, tls.clone(), settings.clone(), gateway.clone(), stop.clone());
+        let visit = admit(socket, name.clone(), tls.clone(), settings.clone(), gateway.clone(), stop.clone());
         connections.spawn(visit);
     }
 }
@@ -44,6 +46,7 @@ pub async fn serve(door: Door, gateway: Arc<Gateway>, stop: CancellationToken, c
 /// One connection, from its first byte to its last HTTP exchange. An upgraded one goes on in the session's own task.
 async fn admit(
     socket: Socket,
+    listener: Arc<str>,
     tls: Option<TlsAcceptor>,
     settings: Arc<ListenerSettings>,
     gateway: Arc<Gateway>,
@@ -52,7 +55,7 @@ async fn admit(
     socket.tune();
     let deadline = Instant::now() + settings.handshake_timeout;
     let mut connection = Connection {
-        listener: settings.name.clone(),
+        listener,
         redirect_to_https: settings.redirect_to_https,
         tls: tls.is_some(),
         sni: None,
@@ -159,7 +162,7 @@ const MIN_BUFFER: usize = 8 * 1024;
 fn log_failure(connection: &Connection, cause: &str, detail: &str) {
     let client = connection.peer.map_or("unix".into(), |peer| peer.to_string());
     tracing::info!(
-        listener = connection.listener.as_str(),
+        listener = &*connection.listener,
         client = client.as_str(),
         cause,
         detail,

@@ -4,20 +4,29 @@
 use crate::drain::{Handle, Seat};
 use crate::frame::{Close, Pair, Side};
 use crate::relay::{By, Cause, Outcome, Tally};
+use crate::route::Route;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What is known when it opens. Everything here may stand in a log: no secret, no query value.
+/// What names a session in its lines. Everything here may stand in a log: no secret, no query value. Names that sessions
+/// have in common are shared, for an idle session has to be small.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    pub id: String,
-    pub route: String,
-    pub listener: String,
-    pub backend: String,
-    pub client: String,
-    pub host: String,
-    pub path: String,
-    pub subprotocol: Option<String>,
+    pub id: Box<str>,
+    pub route: Arc<Route>,
+    pub listener: Arc<str>,
+    pub backend: Arc<str>,
+    pub client: Option<IpAddr>,
+    /// What the two ends agreed to, fit for a log.
+    pub subprotocol: Option<Box<str>>,
+}
+
+/// What only the opening line says.
+#[derive(Clone, Copy, Debug)]
+pub struct Opened<'a> {
+    pub host: &'a str,
+    pub path: &'a str,
     pub deflate: bool,
     pub tls: bool,
 }
@@ -52,20 +61,20 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn open(facts: Facts, seat: Seat, access: bool) -> Session {
+    pub fn open(facts: Facts, opened: Opened<'_>, seat: Seat, access: bool) -> Session {
         if access {
             tracing::info!(
                 target: "framegate::access",
-                id = facts.id.as_str(),
-                route = facts.route.as_str(),
-                listener = facts.listener.as_str(),
-                backend = facts.backend.as_str(),
-                client = facts.client.as_str(),
-                host = facts.host.as_str(),
-                path = facts.path.as_str(),
-                subprotocol = subprotocol(&facts),
-                compression = if facts.deflate { "permessage-deflate" } else { "none" },
-                tls = facts.tls,
+                id = &*facts.id,
+                route = facts.route.name.as_str(),
+                listener = &*facts.listener,
+                backend = &*facts.backend,
+                client = shown_address(facts.client).as_str(),
+                host = opened.host,
+                path = opened.path,
+                subprotocol = facts.subprotocol.as_deref().unwrap_or_default(),
+                compression = if opened.deflate { "permessage-deflate" } else { "none" },
+                tls = opened.tls,
                 "session opened"
             );
         }
@@ -94,12 +103,12 @@ impl Session {
         };
         tracing::info!(
             target: "framegate::access",
-            id = facts.id.as_str(),
-            route = facts.route.as_str(),
-            listener = facts.listener.as_str(),
-            backend = facts.backend.as_str(),
-            client = facts.client.as_str(),
-            subprotocol = subprotocol(facts),
+            id = &*facts.id,
+            route = facts.route.name.as_str(),
+            listener = &*facts.listener,
+            backend = &*facts.backend,
+            client = shown_address(facts.client).as_str(),
+            subprotocol = facts.subprotocol.as_deref().unwrap_or_default(),
             duration_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX),
             by = outcome.by.word(),
             cause = outcome.cause.word(),
@@ -136,11 +145,12 @@ impl Drop for Session {
     }
 }
 
+/// A client's address as it stands in lines; a unix socket has none.
+pub fn shown_address(address: Option<IpAddr>) -> String {
+    address.map_or("unix".into(), |address| address.to_string())
+}
+
 /// Some applications pass a bearer token as a subprotocol, and some servers agree to it: it is not for the log.
-fn subprotocol(facts: &Facts) -> &str {
-    match facts.subprotocol.as_deref() {
-        None => "",
-        Some(name) if name.len() > 48 || name.to_ascii_lowercase().contains("bearer") => "(redacted)",
-        Some(name) => name,
-    }
+pub fn shown_subprotocol(name: &str) -> &str {
+    if name.len() > 48 || name.to_ascii_lowercase().contains("bearer") { "(redacted)" } else { name }
 }

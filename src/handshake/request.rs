@@ -40,6 +40,12 @@ impl Asked {
             Refusal::Path.because(format!("{}: {}", problem.problem(), head.uri.path()))
         })?;
         let wants = read_wants(head)?;
+        // Transfer-Encoding ends here, so a coding in it would be lost (RFC 9112 6.1). hyper knows the one.
+        if tokens(&head.headers, &header::TRANSFER_ENCODING)
+            .any(|coding| !coding.eq_ignore_ascii_case("chunked"))
+        {
+            return Err(Refusal::BadRequest.because("a transfer coding other than chunked"));
+        }
         Ok(Asked { authority, host, path, wants })
     }
 
@@ -252,6 +258,13 @@ mod tests {
         let mut star = with(&[]);
         star.uri = "*".parse().unwrap();
         assert_eq!(refusal(&star), Some(Refusal::Path));
+    }
+
+    #[test]
+    fn no_coding_but_chunked() {
+        let plain = |coding| head(&[("host", "chat.test"), ("transfer-encoding", coding)]);
+        assert_eq!(refusal(&plain("Chunked")), None);
+        assert_eq!(refusal(&plain("gzip, chunked")), Some(Refusal::BadRequest));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::backend::{Backend, Server};
 use crate::refusal::{Refusal, Refused};
 use rustls::pki_types::ServerName;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
@@ -13,6 +14,8 @@ use tokio_rustls::TlsConnector;
 /// A backend with what dialling it takes, made once.
 pub struct Dialer {
     backend: Backend,
+    /// The server as it stands in log lines.
+    label: Arc<str>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
@@ -28,11 +31,16 @@ impl Dialer {
             }
             _ => None,
         };
-        Ok(Dialer { backend, tls })
+        let label = backend.server.to_string().into();
+        Ok(Dialer { backend, label, tls })
     }
 
     pub fn backend(&self) -> &Backend {
         &self.backend
+    }
+
+    pub fn label(&self) -> Arc<str> {
+        self.label.clone()
     }
 
     pub async fn dial(&self) -> Result<Stream, Refused> {

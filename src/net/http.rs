@@ -18,6 +18,9 @@ pub type RequestBody = Either<Incoming, Empty<Bytes>>;
 /// Bytes of a backend's head that we are willing to hold.
 const MAX_HEAD: usize = 64 * 1024;
 
+/// How long a kept connection may take to be ready for its next request; a new one takes no longer.
+const A_MOMENT: Duration = Duration::from_millis(20);
+
 /// A connection to a backend for one plain request after the other.
 pub struct Exchange {
     sender: SendRequest<RequestBody>,
@@ -97,18 +100,19 @@ impl Exchange {
         limit: Duration,
     ) -> Result<Response<Incoming>, NotSent> {
         match tokio::time::timeout(limit, self.sender.try_send_request(request)).await {
-            Err(_) => Err(NotSent { refused: silent(limit), request: None }),
+            Err(_) => Err(NotSent { refused: silent(limit), request: None, hung_up: false }),
             Ok(Ok(response)) => Ok(response),
             Ok(Err(mut error)) => {
                 let request = error.take_message();
-                Err(NotSent { refused: broken_answer(error.error()), request })
+                let hung_up = is_hang_up(error.error());
+                Err(NotSent { refused: broken_answer(error.error()), request, hung_up })
             }
         }
     }
 
-    /// Whether another request can be sent on it at once.
-    pub fn is_ready(&self) -> bool {
-        self.sender.is_ready() && !self.sender.is_closed()
+    /// Whether another request can be sent on it. Its task may be a moment behind the last byte of the answer before.
+    pub async fn is_ready(&mut self) -> bool {
+        tokio::time::timeout(A_MOMENT, self.sender.ready()).await.is_ok_and(|ready| ready.is_ok())
     }
 }
 
@@ -116,6 +120,8 @@ impl Exchange {
 pub struct NotSent {
     pub refused: Refused,
     pub request: Option<Request<RequestBody>>,
+    /// The connection ended where the answer should have come.
+    pub hung_up: bool,
 }
 
 impl Switched {
@@ -134,6 +140,11 @@ impl Switched {
 
 fn silent(limit: Duration) -> Refused {
     Refusal::BackendSilent.because(format!("no answer to the request within {limit:?}"))
+}
+
+fn is_hang_up(error: &hyper::Error) -> bool {
+    use std::error::Error;
+    error.is_incomplete_message() || error.source().is_some_and(|cause| cause.is::<std::io::Error>())
 }
 
 fn broken_answer(error: &hyper::Error) -> Refused {

@@ -56,6 +56,8 @@ pub struct Splice {
     timer: Pin<Box<Sleep>>,
     armed: Option<Moment>,
     handle: Arc<Handle>,
+    /// The order that came was carried out: its moment is no deadline any more.
+    obeyed: bool,
     registered: Option<Waker>,
     ending: Option<Ending>,
 }
@@ -107,6 +109,7 @@ impl Splice {
             timer: Box::pin(tokio::time::sleep_until(origin)),
             armed: None,
             handle,
+            obeyed: false,
             registered: None,
             ending: None,
         }
@@ -271,6 +274,11 @@ impl Splice {
         }
     }
 
+    /// The order that is still to be carried out.
+    fn ordered(&self) -> Option<Ordered> {
+        self.handle.ordered().filter(|_| !self.obeyed)
+    }
+
     fn poll_session(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.handle.register(cx.waker());
@@ -278,9 +286,10 @@ impl Splice {
         }
         for _ in 0..TURNS {
             let now = self.now();
-            if let Some(Ordered { order, code, at }) = self.handle.ordered()
-                && self.moment(at) <= now
+            if let Some(Ordered { order, code, .. }) =
+                self.ordered().filter(|order| self.moment(order.at) <= now)
             {
+                self.obeyed = true;
                 self.relay.end(order, code, now);
             }
             if self.relay.deadline().is_some_and(|deadline| deadline <= now) {
@@ -304,8 +313,7 @@ impl Splice {
     /// Sleeps until the next deadline, whoever set it. A deadline that moved away is noticed when the timer fires, not
     /// at every byte.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let ordered = self.handle.ordered().map(|ordered| self.moment(ordered.at));
-        let ordered = ordered.filter(|at| *at > self.now());
+        let ordered = self.ordered().map(|ordered| self.moment(ordered.at));
         let paused = Side::BOTH.iter().filter_map(|side| self.legs[*side].paused_until);
         let next = self.relay.deadline().into_iter().chain(ordered).chain(paused).min();
         let Some(next) = next else {

@@ -105,6 +105,8 @@ fn a_server_that_stalls_in_tls() {
     let mut client = gateway.connect();
     client.send(Ask::new().bytes());
     let mut server = backend.accept();
+    let started = std::time::Instant::now();
     expect_refusal(&mut client, 504, "backend_connect_timeout");
+    assert!(started.elapsed() < AT_ONCE);
     assert_eq!(server.rest().first(), Some(&0x16), "a hello, and the end");
 }

@@ -61,6 +61,25 @@ fn both_close_at_once() {
     assert_eq!(line["cause"], "closed", "{line:#}");
 }
 
+/// A peer may end its half of the stream behind its Close: it still reads, and gets its answer.
+#[test]
+fn a_close_with_a_fin_behind_it_is_answered() {
+    let bench = Bench::new("");
+    for from in Peer::BOTH {
+        let mut ends = bench.open();
+        ends.closes(from, 4000, "over");
+        ends.of(from).0.finish();
+        assert_eq!(ends.hears(from.other(), 4000), "over");
+        let data = from.other().frame(0x81, b"still to say");
+        ends.of(from.other()).0.send(&data);
+        ends.of(from).0.expect(&data);
+        ends.closes(from.other(), 4000, "over");
+        assert_eq!(ends.hears(from, 4000), "over");
+        ends.both_end();
+        bench.gateway.expect_ended(from.word(), "closed");
+    }
+}
+
 /// Whoever waits for an echo hears its own words in the end, and both streams end.
 #[test]
 fn a_close_that_is_never_answered() {

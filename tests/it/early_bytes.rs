@@ -96,6 +96,23 @@ fn many_frames_ahead_wait_their_turn() {
 }
 
 #[test]
+fn more_behind_the_101_than_a_head_may_have() {
+    let front = Front::new("");
+    let frames: Vec<u8> = (0..40).flat_map(|n| server_frame(0x82, &vec![n; 50_000])).collect();
+    let mut client = front.send(Ask::new().bytes());
+    let mut server = front.backend.accept();
+    server.head();
+    let answer = [upgrade_response("").as_bytes(), &frames].concat();
+    let sending = std::thread::spawn(move || {
+        server.send(&answer);
+        server
+    });
+    assert!(client.head().starts_with("HTTP/1.1 101 "));
+    client.expect(&frames);
+    sending.join().unwrap();
+}
+
+#[test]
 fn another_request_behind_an_upgrade_is_no_request() {
     let front = Front::new("");
     let smuggled = Ask::plain().target("/smuggled").bytes();

@@ -1,7 +1,7 @@
 //! Peers that go away without a word.
 
 use crate::support::*;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const WAYS: [fn(Raw); 2] = [finish, reset];
 
@@ -104,6 +104,25 @@ fn gone_inside_a_header() {
             lose(ends, peer, finish).expect_close(word_to(peer.other()).0);
         }
     }
+}
+
+/// Half a header is no reason to look again and again.
+#[test]
+fn truncated_input_costs_nothing() {
+    let bench = Bench::new("");
+    let mut sessions: Vec<_> = (0..50).map(|_| bench.open()).collect();
+    for (ends, cut) in sessions.iter_mut().zip((1..=5).cycle()) {
+        for peer in Peer::BOTH {
+            ends.of(peer).0.send(&peer.frame(0x82, &[0; 300])[..cut]);
+        }
+    }
+    bench.open().exchange("everything was read");
+    let before = bench.gateway.cpu_time();
+    // Nothing comes: a second goes by.
+    sessions[0].client.stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    assert!(sessions[0].client.some().is_empty());
+    let spent = bench.gateway.cpu_time() - before;
+    assert!(spent <= Duration::from_millis(50), "{spent:?}");
 }
 
 /// The end of a stream is noticed by a write before what came ahead of it was passed on: what the peer had said counts

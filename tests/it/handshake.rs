@@ -105,7 +105,8 @@ fn http_1_1_and_get() {
         answer.starts_with("HTTP/1.0 400 ") && answer.contains("x-framegate-cause: request\r\n"),
         "{answer}"
     );
-    front.expect_refused_in_log(400, "request");
+    let line = front.expect_refused_in_log(400, "request");
+    assert!(line["detail"].as_str().unwrap().contains("HTTP/1.0"), "{line:#}");
     for method in ["POST", "PUT", "HEAD2", "OPTIONS", "get", "DELETE"] {
         let ask = Ask::new().line(&format!("{method} /?zzmirror HTTP/1.1"));
         let (head, _) = front.expect_refused(&ask, 405, "method");
@@ -210,6 +211,7 @@ fn malformed_heads() {
         Ask::new().line("GET / HTTP/1.7"),
         Ask::new().line("GET / HTTP/0.9"),
         Ask::new().line("GET /"),
+        Ask::new().line("GET  / HTTP/1.1"),
         Ask::new().line("GET / zzmirror HTTP/1.1"),
         Ask::new().line("G\0T / HTTP/1.1"),
         Ask::new().target("gateway.test"),
@@ -274,4 +276,17 @@ fn a_request_that_asks_before_it_goes_on() {
     let front = Front::new("");
     let forwarded = front.forwarded(&Ask::new().also("Expect: 100-continue"));
     assert!(values(&forwarded, "expect").is_empty());
+}
+
+#[test]
+fn long_lists_take_no_time() {
+    let front = Front::new("");
+    for name in ["Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "Connection"] {
+        for piece in [" ", ",", "a,", "permessage-deflate; a,"] {
+            let line = format!("+{name}: upgrade{}", piece.repeat(15_000 / piece.len()));
+            let started = std::time::Instant::now();
+            front.expect_admitted(&Ask::new().with(&[&line]));
+            assert!(started.elapsed() < AT_ONCE, "{name} {piece:?}");
+        }
+    }
 }

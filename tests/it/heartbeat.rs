@@ -32,6 +32,27 @@ fn answered_here_with_the_exact_payload() {
     assert_eq!(counts, [Some(3), Some(1), Some(3), Some(1)]);
 }
 
+/// Toward a server every frame has a fresh mask, toward a client none (RFC 6455 5.3).
+#[test]
+fn own_frames_are_masked_as_the_direction_demands() {
+    let bench = Bench::new("");
+    let mut ends = bench.open();
+    ends.client.send(ping(b"hello"));
+    ends.client.expect(server_frame(PONG, b"hello"));
+    let mut keys = Vec::new();
+    for _ in 0..8 {
+        ends.server.send(server_frame(PING, b"hello"));
+        let pong = ends.server.take(11);
+        assert_eq!(pong[..2], [PONG, 0x80 | 5]);
+        let key = pong[2..6].to_vec();
+        let payload: Vec<u8> =
+            pong[6..].iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+        assert_eq!(payload, b"hello");
+        assert!(!keys.contains(&key), "{key:?} again");
+        keys.push(key);
+    }
+}
+
 #[test]
 fn answered_between_fragments() {
     let bench = Bench::new("");
@@ -190,9 +211,7 @@ fn who_answers_is_kept() {
 /// Any byte counts as life, not only pongs.
 #[test]
 fn who_speaks_is_not_asked() {
-    let bench = Bench::new(
-        "heartbeat = { ping_interval = \"500ms\", backend_ping_interval = \"none\", pong_timeout = \"500ms\" }",
-    );
+    let bench = Bench::new("heartbeat = { ping_interval = \"800ms\", backend_ping_interval = \"none\" }");
     let (mut silent, mut ends) = (bench.open(), bench.open());
     // The silent session is the clock: it is asked.
     silent.client.stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();

@@ -2,7 +2,9 @@
 
 use crate::support::*;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 const IMPATIENT: &str = "[[listener]]\nbind = \"127.0.0.1:0\"\nhandshake_timeout = \"300ms\"\n";
@@ -90,11 +92,26 @@ fn tls_and_the_head_share_the_deadline() {
     client.send(hello);
     is_the_deadline(trickle(&mut client, b"a"));
     assert_eq!(front.gateway.refused()["cause"], "tls_timeout");
-    // A handshake in order, and then silence.
+    front.backend.expect_no_contact();
+}
+
+#[test]
+fn a_head_has_what_tls_left_of_the_deadline() {
+    let authority = Authority::new();
+    authority.sign(&["a.test"]);
+    let listener = authority
+        .listener(&["a.test"], "")
+        .replace("[listener.tls]", "handshake_timeout = \"600ms\"\n[listener.tls]");
+    let front = Front::configured(&format!("{listener}{ROUTE}"));
     let started = Instant::now();
-    let mut client = authority.client().connect(front.gateway.address(), "a.test").unwrap();
+    let mut tcp = TcpStream::connect(front.gateway.address()).unwrap();
+    // Nothing comes, and time goes by; then TLS, and silence again.
+    tcp.set_read_timeout(Some(Duration::from_millis(450))).unwrap();
+    tcp.read(&mut [0; 16]).unwrap_err();
+    let mut client = authority.client().over(tcp, "a.test").unwrap();
     let _ = client.stream.read(&mut [0; 16]);
-    is_the_deadline(started.elapsed());
+    let took = started.elapsed();
+    assert!(took >= Duration::from_millis(590) && took < Duration::from_millis(1000), "{took:?}");
     assert_eq!(front.gateway.refused()["cause"], "head_timeout");
     front.backend.expect_no_contact();
 }
@@ -182,7 +199,14 @@ fn a_place_that_is_taken() {
         )
         .unwrap();
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_framegate"));
-        let output = command.args(["run", "--config"]).arg(&config).output().unwrap();
+        let mut child =
+            command.args(["run", "--config"]).arg(&config).stderr(Stdio::piped()).spawn().unwrap();
+        let deadline = Instant::now() + AT_ONCE;
+        while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        let _ = child.kill();
+        let output = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(&bind) && said.contains("in"), "{said}");
@@ -231,4 +255,34 @@ fn no_descriptor_is_left() {
     assert!(freed.elapsed() < AT_ONCE);
     client.send(text("and still"));
     server.expect(text("and still"));
+}
+
+#[test]
+fn the_last_descriptor_is_the_clients() {
+    let backend = Backend::start();
+    let limit = 48;
+    let gateway = Gateway::start_with_descriptors(
+        limit,
+        &format!("[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"{}\"\n", backend.url()),
+    );
+    // Inherited ones with higher numbers are beyond the limit and do not count.
+    let used = || {
+        let names = std::fs::read_dir(format!("/proc/{}/fd", gateway.child.id())).unwrap();
+        let numbers =
+            names.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse::<usize>().unwrap());
+        numbers.filter(|number| *number < limit).count()
+    };
+    let waiting: Vec<Raw> = (used() + 1..limit).map(|_| gateway.connect()).collect();
+    let deadline = Instant::now() + SOON;
+    while used() < limit - 1 {
+        assert!(Instant::now() < deadline, "{} are in use", used());
+        std::thread::yield_now();
+    }
+    let mut client = gateway.connect();
+    client.send(Ask::new().bytes());
+    let head = expect_refusal(&mut client, 503, "overload");
+    assert_eq!(values(&head, "retry-after"), ["1"]);
+    assert_eq!(gateway.refused()["level"], "WARN");
+    backend.expect_no_contact();
+    drop(waiting);
 }

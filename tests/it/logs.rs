@@ -125,6 +125,9 @@ fn secrets_are_not_logged() {
         assert!(shown(opened[0]).contains("/p?token=…&…&v=…"), "{opened:#?}");
         assert!(shown(opened[0]).contains("(redacted)"), "{opened:#?}");
     }
+    let long = format!("Sec-WebSocket-Protocol: {}\r\n", "x".repeat(49));
+    let lines = log_of(bench(""), "/", &long, &long, "bye");
+    assert_eq!((with(&lines, "xxxx").len(), with(&lines, "(redacted)").len()), (0, 2), "{lines:#?}");
     let harmless = "Sec-WebSocket-Protocol: graphql-ws\r\n";
     let lines = log_of(bench("query = \"keep\""), "/p?token=shown", harmless, harmless, "bye");
     assert!(shown(with(&lines, "session opened")[0]).contains("/p?token=shown"), "{lines:#?}");

@@ -15,6 +15,7 @@ mod forwarding;
 mod frames;
 mod handshake;
 mod heartbeat;
+mod keep_alive;
 mod layering;
 mod limits;
 mod listeners;

@@ -168,5 +168,6 @@ fn the_same_origin_behind_a_proxy() {
 
     let elsewhere = Front::configured(&format!("trusted_proxies = [\"192.0.2.0/24\"]\n{config}"));
     elsewhere.expect_refused(&told("https"), 403, "origin");
+    elsewhere.expect_refused(&from("https://gateway.test").also("X-Forwarded-Proto: https"), 403, "origin");
     elsewhere.forwarded(&from("http://gateway.test").also("X-Forwarded-Host: public.test"));
 }

@@ -1,24 +1,10 @@
 //! Requests that ask for no upgrade: streamed through in both directions, or turned away.
 
+use crate::keep_alive::{exchange, ok};
 use crate::support::*;
 
 fn post(headers: &[&str]) -> Ask {
     Ask::plain().line("POST /p HTTP/1.1").with(headers)
-}
-
-/// An answer with a body.
-fn ok(text: &str) -> String {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len())
-}
-
-/// One request over the client's connection, answered by the backend's.
-fn exchange(client: &mut Raw, server: &mut Raw, target: &str) {
-    client.send(Ask::plain().target(target).bytes());
-    assert!(server.head().starts_with(&format!("GET {target} HTTP/1.1\r\n")));
-    server.send(ok(target));
-    let head = client.head();
-    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
-    assert_eq!(body(client, &head), target.as_bytes());
 }
 
 #[test]
@@ -68,116 +54,6 @@ fn what_a_backend_sees_of_a_plain_request() {
         assert!(values(&forwarded, gone).is_empty(), "{gone}: {forwarded}");
     }
     server.expect("abc");
-}
-
-#[test]
-fn connections_are_kept_on_both_sides() {
-    let front = Front::new("");
-    let mut client = front.gateway.connect();
-    client.send(Ask::plain().target("/first").bytes());
-    let mut server = front.backend.accept();
-    server.head();
-    server.send(ok("first"));
-    let head = client.head();
-    assert_eq!(body(&mut client, &head), b"first");
-    for n in 0..50 {
-        exchange(&mut client, &mut server, &format!("/{n}"));
-    }
-    front.backend.expect_no_contact();
-    // Another client's requests go over another connection.
-    let mut other = front.send(Ask::plain().target("/other").bytes());
-    let mut another = front.backend.accept();
-    another.head();
-    another.send(ok("other"));
-    assert!(other.head().starts_with("HTTP/1.1 200 "));
-    // An upgrade has a connection of its own, and the kept one ends with the client's HTTP.
-    client.send(Ask::new().bytes());
-    let (_, mut upgraded) = front.backend.accept_upgrade(b"");
-    assert!(client.head().starts_with("HTTP/1.1 101 "));
-    client.send(text("x"));
-    upgraded.expect(text("x"));
-    server.expect_end();
-}
-
-#[test]
-fn requests_one_behind_the_other() {
-    let front = Front::new("");
-    let two = [Ask::plain().target("/1").bytes(), Ask::plain().target("/2").bytes()].concat();
-    let mut client = front.send(two);
-    let mut server = front.backend.accept();
-    for target in ["/1", "/2"] {
-        assert!(server.head().starts_with(&format!("GET {target} ")));
-        server.expect_nothing_yet();
-        server.send(ok(target));
-        let head = client.head();
-        assert_eq!(body(&mut client, &head), target.as_bytes());
-    }
-}
-
-#[test]
-fn a_backend_that_closes_a_kept_connection() {
-    let front = Front::new("");
-    let mut client = front.gateway.connect();
-    for n in 0..20 {
-        let target = format!("/{n}");
-        client.send(Ask::plain().target(&target).bytes());
-        let mut server = front.backend.accept();
-        assert!(server.head().starts_with(&format!("GET {target} ")));
-        server.send(ok(&target));
-        let head = client.head();
-        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
-        assert_eq!(body(&mut client, &head), target.as_bytes());
-    }
-    // And where it says beforehand that it will.
-    client.send(Ask::plain().target("/close").bytes());
-    let mut server = front.backend.accept();
-    server.head();
-    server.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-    let head = client.head();
-    assert!(values(&head, "connection").is_empty(), "{head}");
-    server.expect_end();
-    client.send(Ask::plain().target("/again").bytes());
-    assert!(front.backend.accept().head().starts_with("GET /again "));
-}
-
-#[test]
-fn answers_without_a_body() {
-    let front = Front::new("");
-    let mut client = front.gateway.connect();
-    let mut kept = None;
-    for (ask, answer) in [
-        (
-            Ask::plain().line("HEAD / HTTP/1.1"),
-            "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\nETag: \"a\"\r\n\r\n",
-        ),
-        (Ask::plain(), "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n"),
-        (Ask::plain(), "HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n"),
-        (
-            Ask::plain().line("HEAD / HTTP/1.1"),
-            "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n",
-        ),
-        (
-            Ask::plain().line("OPTIONS /x HTTP/1.1"),
-            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nAllow: GET\r\n\r\n",
-        ),
-    ] {
-        client.send(ask.bytes());
-        let server = kept.get_or_insert_with(|| front.backend.accept());
-        assert_eq!(
-            server.head().split(' ').next(),
-            ask.bytes().split(|byte| *byte == b' ').next().map(|word| std::str::from_utf8(word).unwrap())
-        );
-        server.send(answer);
-        let head = client.head();
-        assert_eq!(head.lines().next(), answer.lines().next());
-        for name in ["content-length", "etag", "x-a", "allow"] {
-            assert_eq!(values(&head, name), values(answer.trim_end(), name), "{name} in {head}");
-        }
-    }
-    // Nothing was left over that could be taken for the next answer.
-    let mut server = kept.unwrap();
-    exchange(&mut client, &mut server, "/after");
-    front.backend.expect_no_contact();
 }
 
 #[test]
@@ -332,4 +208,32 @@ fn a_client_that_hangs_up_on_a_long_poll() {
     assert_eq!(chunk(&mut client).unwrap(), b"a");
     drop(client);
     server.expect_end();
+}
+
+#[test]
+fn one_framing_reaches_the_backend() {
+    let front = Front::new("");
+    let _client = front.send(
+        post(&["Content-Length: 3", "Transfer-Encoding: chunked"]).behind("5\r\nhello\r\n0\r\n\r\n").bytes(),
+    );
+    let mut server = front.backend.accept();
+    let forwarded = server.head();
+    assert_eq!(values(&forwarded, "transfer-encoding"), ["chunked"]);
+    assert!(values(&forwarded, "content-length").is_empty(), "{forwarded}");
+    assert_eq!(body(&mut server, &forwarded), b"hello");
+    // A coding that the backend would not be told of.
+    front.expect_refused(&post(&["Transfer-Encoding: gzip, chunked"]), 400, "request");
+}
+
+#[test]
+fn a_client_of_http_1_0() {
+    let front = Front::new("");
+    let mut client = front.send(Ask::plain().line("GET /old HTTP/1.0").bytes());
+    let mut server = front.backend.accept();
+    assert!(server.head().starts_with("GET /old HTTP/1.1\r\n"));
+    server.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+    let head = client.head();
+    assert!(head.starts_with("HTTP/1.0 200 OK\r\n"), "{head}");
+    assert!(values(&head, "transfer-encoding").is_empty());
+    assert_eq!(client.rest(), b"abc");
 }

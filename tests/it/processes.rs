@@ -48,7 +48,8 @@ fn killed() {
 #[test]
 fn stopped_and_found_by_the_heartbeat() {
     for peer in Peer::BOTH {
-        let beat = "heartbeat = { ping_interval = \"KEY\", backend_ping_interval = \"OTHER\", pong_timeout = \"400ms\" }";
+        let beat = "heartbeat = { ping_interval = \"KEY\", backend_ping_interval = \"OTHER\", pong_timeout = \"400ms\" }\n\
+                    timeouts = { close = \"100ms\" }";
         let (client, backend) = if peer == Peer::Client { ("400ms", "none") } else { ("none", "400ms") };
         let beat = beat.replace("KEY", client).replace("OTHER", backend);
         let (gateway, process, mut left) = session_with(peer, &beat);
@@ -68,14 +69,14 @@ fn stopped_and_found_by_a_blocked_write() {
         let (gateway, process, mut left) = session_with(
             peer,
             "heartbeat = { ping_interval = \"none\", backend_ping_interval = \"none\" }\n\
-             timeouts = { write = \"400ms\", message = \"none\" }",
+             timeouts = { write = \"400ms\", message = \"none\", close = \"100ms\" }",
         );
         process.signal("STOP");
         let frame = peer.other().frame(0x82, &[8; 50_000]);
         let since = Instant::now();
-        let _ = left.flood(&frame);
-        expect_told(&mut left, peer, "timeout.write", since, Duration::from_secs(4) + AT_ONCE);
-        drop(left);
+        left.flooding(&frame, |left| {
+            expect_told(left, peer, "timeout.write", since, Duration::from_secs(4) + AT_ONCE);
+        });
         let line = gateway.expect_ended("gateway", "timeout.write");
         assert_eq!(line["about"], peer.word());
     }

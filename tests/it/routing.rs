@@ -32,6 +32,7 @@ fn one_path_is_matched_and_forwarded() {
         ("/app/a?b=c?d", "/app/a?b=c?d"),
         ("/app/a%20b+c", "/app/a%20b+c"),
         ("/app/...", "/app/..."),
+        ("/app/a;b=c/{d}|\"e\"", "/app/a;b=c/{d}|\"e\""),
     ] {
         for ask in [Ask::new(), Ask::new().with(&["Connection: keep-alive, Upgrade"])] {
             let head = front.forwarded(&ask.target(asked));

@@ -16,6 +16,7 @@ fn frames_cross_verbatim() {
     server.send(server_frame(0x88, &close_payload(4001, "bye")));
     assert_eq!(client.expect_close(4001), "bye");
     client.expect_end();
+    drop((client, server));
     let line = gateway.expect_ended("client", "closed");
     assert_eq!((line["code"].as_u64(), line["reason"].as_str()), (Some(4001), Some("bye")));
     assert_eq!((line["client_text"].as_u64(), line["backend_binary_bytes"].as_u64()), (Some(1), Some(3)));

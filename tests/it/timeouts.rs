@@ -1,6 +1,7 @@
 //! The deadlines of `[route.timeouts]`, one by one.
 
 use crate::support::*;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 const QUIET: &str = "heartbeat = { ping_interval = \"none\", backend_ping_interval = \"none\" }";
@@ -26,8 +27,8 @@ fn ended_by(route: &str, cause: &str, first: impl FnOnce(&mut Ends)) -> Duration
 
 #[test]
 fn idle() {
-    let took = ended_by("timeouts = { idle = \"400ms\" }", "timeout.idle", |ends| ends.exchange("hi"));
-    assert!(took >= Duration::from_millis(390), "{took:?}");
+    let took = ended_by("timeouts = { idle = \"600ms\" }", "timeout.idle", |ends| ends.exchange("hi"));
+    assert!(took >= Duration::from_millis(590), "{took:?}");
 }
 
 /// A ping is a byte: it keeps a session from being idle, and not from being without data.
@@ -47,7 +48,7 @@ fn data_idle_does_not_count_pings() {
 /// The session that keeps silent ends; the one that spoke stays.
 #[test]
 fn first_message() {
-    let bench = Bench::new(&format!("{QUIET}\ntimeouts = {{ first_message = \"400ms\" }}"));
+    let bench = Bench::new(&format!("{QUIET}\ntimeouts = {{ first_message = \"700ms\" }}"));
     let (mut spoke, mut silent) = (bench.open(), bench.open());
     spoke.client.send(text("me first"));
     spoke.server.expect(text("me first"));
@@ -65,7 +66,7 @@ fn first_message() {
 
 #[test]
 fn a_message_that_does_not_end() {
-    let bench = Bench::new(&format!("{QUIET}\ntimeouts = {{ message = \"400ms\" }}"));
+    let bench = Bench::new(&format!("{QUIET}\ntimeouts = {{ message = \"600ms\" }}"));
     // Between its fragments.
     let mut ends = bench.open();
     ends.client.send(client_frame(0x01, b"once upon"));
@@ -106,32 +107,30 @@ fn a_message_that_does_not_end() {
 fn a_blocked_write() {
     for stuck in Peer::BOTH {
         let bench = Bench::new(&format!(
-            "{QUIET}\ntimeouts = {{ write = \"600ms\", message = \"none\", close = \"2s\" }}"
+            "{QUIET}\ntimeouts = {{ write = \"400ms\", message = \"none\", close = \"500ms\" }}"
         ));
         let mut ends = bench.open();
         let frame = stuck.other().frame(0x82, &[6; 50_000]);
         let flooder = ends.of(stuck.other()).0;
-        // Until nothing more is taken, or until it was given up.
-        let _ = flooder.flood(&frame);
         let (code, about) = if stuck == Peer::Client { (1001, "client") } else { (1012, "backend") };
-        assert_eq!(flooder.expect_close(code), "timeout.write");
+        flooder.flooding(&frame, |flooder| assert_eq!(flooder.expect_close(code), "timeout.write"));
         let Ends { client, server } = ends;
-        let (stuck, flooder) = if stuck == Peer::Client { (client, server) } else { (server, client) };
-        drop(flooder);
+        let mut stuck = if stuck == Peer::Client { client } else { server };
         let line = bench.expect_gateway_ended(about, "timeout.write");
         assert_eq!(told(&line).0, 1001);
-        drop(stuck);
+        // What it did not take is not kept for it by the kernel either.
+        assert_eq!(stuck.broken_off(), ErrorKind::ConnectionReset);
     }
 }
 
 #[test]
 fn old_age() {
-    let bench = Bench::new("timeouts = { max_connection_age = \"400ms\", max_connection_age_jitter = 0.0 }");
+    let bench = Bench::new("timeouts = { max_connection_age = \"600ms\", max_connection_age_jitter = 0.0 }");
     let mut ends = bench.open();
     let since = Instant::now();
     ends.exchange("young");
     assert_eq!(ends.hears(Peer::Client, 1012), "age");
-    assert!(since.elapsed() >= Duration::from_millis(350), "{:?}", since.elapsed());
+    assert!(since.elapsed() >= Duration::from_millis(550), "{:?}", since.elapsed());
     // What the client still says is delivered before the backend hears of it.
     ends.client.send(text("last"));
     ends.closes(Peer::Client, 1012, "");

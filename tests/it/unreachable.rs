@@ -52,7 +52,8 @@ fn packets_into_a_black_hole() {
     }
     let started = Instant::now();
     let line = refusal_of(&format!("ws://{address}"), 504, "backend_connect_timeout");
-    assert!(started.elapsed() >= Duration::from_millis(400), "twice the connect_timeout");
+    let took = started.elapsed();
+    assert!(took >= Duration::from_millis(400) && took < AT_ONCE, "twice the connect_timeout: {took:?}");
     assert!(line["detail"].as_str().unwrap().contains(&address.to_string()), "{line:#}");
 }
 

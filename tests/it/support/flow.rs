@@ -2,22 +2,21 @@
 
 use super::Raw;
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::time::Duration;
 
 /// A wait after which nothing moves any more: every buffer between here and the far end is full.
 const STUCK: Duration = Duration::from_millis(300);
 
-/// Sends whole frames until nobody takes more, the last one only once there is room for it again. How many.
-///
-/// The last frame is cut by a full buffer: the caller has to read on the other side, or the gateway has to give up on
-/// it, before anything else can be sent. It is sent to its end in [`Flood::finish`].
+/// Frames sent until every buffer was full. The last one may be cut: its rest goes out in [`Flood::finish`], once
+/// somebody reads on the other side.
 pub struct Flood<'a> {
     raw: &'a mut Raw,
     frame: &'a [u8],
     /// Whole frames sent.
-    pub frames: usize,
+    frames: usize,
     /// Bytes sent of the one that is cut.
-    pub cut: usize,
+    cut: usize,
 }
 
 impl Raw {
@@ -38,6 +37,18 @@ impl Raw {
         }
         flood.raw.stream.set_write_timeout(Some(super::SOON)).unwrap();
         flood
+    }
+}
+
+impl Raw {
+    /// Sends this frame again and again, until `then` has heard what there is to hear; the stream ends after it.
+    pub fn flooding(&mut self, frame: &[u8], then: impl FnOnce(&mut Raw)) {
+        let mut writer = self.stream.try_clone().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || while writer.write_all(frame).is_ok() {});
+            then(self);
+            self.stream.shutdown(Shutdown::Both).unwrap();
+        });
     }
 }
 
@@ -65,12 +76,6 @@ impl Pattern {
         let mut bytes: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(Self::PERIOD).collect();
         bytes.extend_from_within(..Self::WINDOW);
         Pattern(bytes)
-    }
-
-    /// Whatever is repeated here is the pattern: whole frames, say.
-    pub fn of(period: Vec<u8>) -> Pattern {
-        assert!(period.len() == Self::PERIOD || period.len() > Self::WINDOW);
-        Pattern([&period[..], &period[..Self::WINDOW]].concat())
     }
 
     fn at(&self, offset: u64, most: u64) -> &[u8] {

@@ -1,7 +1,7 @@
 //! A TCP connection in the hands of a test, and a backend that does nothing by itself.
 
 use super::{Gateway, SOON};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
@@ -123,6 +123,18 @@ impl<S: Read + Write> Raw<S> {
                 Ok(n) => bytes.extend(&chunk[..n]),
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return bytes,
                 Err(error) => panic!("the stream did not end: {error}; so far {}", show(&bytes)),
+            }
+        }
+    }
+
+    /// Reads on to the error that ends the stream.
+    pub fn broken_off(&mut self) -> ErrorKind {
+        let mut chunk = [0; 65_536];
+        loop {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => panic!("the stream ended in order"),
+                Ok(_) => {}
+                Err(error) => return error.kind(),
             }
         }
     }

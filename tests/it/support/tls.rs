@@ -139,9 +139,13 @@ impl TlsClient {
 
     /// A connection that asks for `name`, with its handshake done. The error is the peer's alert or our own complaint.
     pub fn connect(&self, address: SocketAddr, name: &str) -> std::io::Result<TlsRaw> {
+        self.over(TcpStream::connect(address).unwrap(), name)
+    }
+
+    /// The same over a connection that is there already.
+    pub fn over(&self, mut tcp: TcpStream, name: &str) -> std::io::Result<TlsRaw> {
         let server = ServerName::try_from(name.to_string()).unwrap();
         let mut connection = ClientConnection::new(Arc::new(self.config.clone()), server).unwrap();
-        let mut tcp = TcpStream::connect(address).unwrap();
         tcp.set_read_timeout(Some(SOON)).unwrap();
         tcp.set_write_timeout(Some(SOON)).unwrap();
         while connection.is_handshaking() {
