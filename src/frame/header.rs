@@ -13,6 +13,7 @@ pub enum Opcode {
 }
 
 impl Opcode {
+    #[inline]
     const fn parse(bits: u8) -> Option<Opcode> {
         match bits {
             0x0 => Some(Opcode::Continuation),
@@ -68,6 +69,7 @@ impl Header {
 
     /// Reads the header at the start of `bytes`; `None` when it is not all there yet. What the bytes at hand already
     /// prove wrong is refused without waiting for the rest.
+    #[inline]
     pub fn parse(bytes: &[u8], wire: Wire) -> Result<Option<Header>, Violation> {
         let Some((&first, rest)) = bytes.split_first() else {
             return Ok(None);
@@ -99,6 +101,7 @@ impl Header {
     }
 }
 
+#[inline]
 fn first_byte(byte: u8, deflate: bool) -> Result<(bool, bool, Opcode), Violation> {
     let fin = byte & 0x80 != 0;
     let rsv1 = byte & 0x40 != 0;
@@ -119,6 +122,7 @@ fn first_byte(byte: u8, deflate: bool) -> Result<(bool, bool, Opcode), Violation
 /// The payload length, the bytes its extension took, and what follows it.
 type Length<'a> = (u64, usize, &'a [u8]);
 
+#[inline]
 fn extended_len(short: u8, rest: &[u8]) -> Result<Option<Length<'_>>, Violation> {
     match short {
         126 => {

@@ -95,6 +95,7 @@ impl Lane {
 
     /// The first piece of `unread`. After a [`Piece::Data`] its `n` bytes are behind us; a [`Piece::Control`] changes
     /// nothing here, its bytes are the caller's to pass by.
+    #[inline]
     pub fn next(&mut self, unread: &[u8], rules: &LaneRules) -> Result<Piece, Violation> {
         if let (Some(open), Some(message)) = (self.open, self.message) {
             return if unread.is_empty() {
@@ -112,12 +113,37 @@ impl Lane {
             return Ok(if here { Piece::Control(header) } else { Piece::Partial });
         }
         let (message, began) = self.join(&header, rules)?;
+        let here = unread.len().saturating_sub(header.size) as u64;
+        if began && header.fin && header.len <= here {
+            return Lane::whole(&header, message, unread, rules);
+        }
         let open = Open { remaining: header.len, fin: header.fin, mask: header.mask, phase: 0 };
         let payload = unread.get(header.size..).unwrap_or_default();
         self.payload(open, message, payload, header.size, began, rules)
     }
 
+    /// A message in one frame that is all here, as most are: there is nothing to remember.
+    #[inline]
+    fn whole(
+        header: &Header,
+        message: Message,
+        unread: &[u8],
+        rules: &LaneRules,
+    ) -> Result<Piece, Violation> {
+        let payload = header.len as usize; // it is here, so it fits
+        let n = header.size.saturating_add(payload);
+        if message.is_checked_text(rules) {
+            let text = unread.get(header.size..n).unwrap_or_default();
+            let seen = message.utf8.after(text, header.mask, 0).map_err(|_| Violation::Utf8)?;
+            if !seen.is_complete() {
+                return Err(Violation::Utf8);
+            }
+        }
+        Ok(Piece::Data { n, payload, kind: message.kind, began_message: true, ended_message: true })
+    }
+
     /// The message this frame belongs to, with the frame counted in: decided before one byte of its payload moves.
+    #[inline]
     fn join(&self, header: &Header, rules: &LaneRules) -> Result<(Message, bool), Violation> {
         let (mut message, began) = match (self.message, header.opcode) {
             (Some(message), Opcode::Continuation) => (message, false),
@@ -160,7 +186,7 @@ impl Lane {
         open.remaining = open.remaining.saturating_sub(take as u64);
         let ended_frame = open.remaining == 0;
         let ended_message = ended_frame && open.fin;
-        if message.kind == Kind::Text && rules.validate_utf8 && !message.compressed {
+        if message.is_checked_text(rules) {
             let chunk = unread.get(..take).unwrap_or_default();
             message.utf8 = message.utf8.after(chunk, open.mask, open.phase).map_err(|_| Violation::Utf8)?;
             if ended_message && !message.utf8.is_complete() {
@@ -179,6 +205,11 @@ impl Message {
     const fn start(kind: Kind, compressed: bool) -> Message {
         let utf8 = Utf8Stream::new();
         Message { kind, compressed, size: 0, fragments: 0, utf8 }
+    }
+
+    /// Compressed text is not text yet (RFC 7692 6.2).
+    const fn is_checked_text(&self, rules: &LaneRules) -> bool {
+        matches!(self.kind, Kind::Text) && rules.validate_utf8 && !self.compressed
     }
 }
 

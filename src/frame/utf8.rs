@@ -7,6 +7,9 @@ use simdutf8::compat::from_utf8;
 
 const BLOCK: usize = 4096;
 
+/// Up to this, looking whether a chunk is plain ASCII costs less than setting out to look at blocks.
+const SHORT: usize = 256;
+
 /// The unfinished character at the end of what was seen so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Utf8Stream {
@@ -33,6 +36,9 @@ impl Utf8Stream {
     pub fn after(&self, chunk: &[u8], key: Option<[u8; 4]>, phase: u64) -> Result<Utf8Stream, NotUtf8> {
         let mut state = *self;
         let mut phase = phase;
+        if chunk.len() <= SHORT && state.is_complete() && is_ascii(chunk, key, phase) {
+            return Ok(state);
+        }
         for block in chunk.chunks(BLOCK) {
             if !(state.is_complete() && is_ascii(block, key, phase)) {
                 state = state.after_block(block, key, phase)?;
@@ -73,6 +79,7 @@ impl Utf8Stream {
 }
 
 /// Whether every byte is ASCII under the mask: the high bits of `byte ^ key`, gathered without a store.
+#[inline]
 fn is_ascii(block: &[u8], key: Option<[u8; 4]>, phase: u64) -> bool {
     let Some(key) = key else {
         return block.is_ascii();

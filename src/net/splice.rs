@@ -126,10 +126,10 @@ impl Splice {
     /// Reads `from` once if it may be read, and does what the relay makes of it. Whether anything moved.
     fn turn(&mut self, from: Side, cx: &mut Context<'_>, now: Moment) -> bool {
         let flushed = self.flush(!from, cx, now);
-        let full = self.legs[!from].out.len() >= HIGH_WATER;
+        let waiting = if self.relay.is_done_with(!from) { 0 } else { self.legs[!from].out.len() };
         let leg = &mut self.legs[from];
         leg.paused_until = leg.paused_until.filter(|until| *until > now);
-        let held = full || leg.paused_until.is_some();
+        let held = waiting >= HIGH_WATER || leg.paused_until.is_some();
         self.relay.hold(from, held, now);
         let moved = SCRATCH.with_borrow_mut(|scratch| {
             let mut unread = std::mem::take(&mut self.legs[from].unread);
@@ -148,7 +148,6 @@ impl Splice {
             }
             scratch[..unread.len()].copy_from_slice(&unread);
             // Behind what waits there is room up to the mark; where nothing waits a read may be as long as it likes.
-            let waiting = self.legs[!from].out.len();
             let end = if waiting == 0 { scratch.len() } else { unread.len() + HIGH_WATER - waiting };
             let read = self.read(from, &mut scratch[unread.len()..end], cx, now);
             let filled = unread.len() + read.unwrap_or(0);

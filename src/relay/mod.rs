@@ -241,6 +241,11 @@ impl Relay {
         self.ends_by.max(now + LAST_WORDS)
     }
 
+    /// Nothing more goes to `to`: what the other side still sends is thrown away, and need not wait for it.
+    pub fn is_done_with(&self, to: Side) -> bool {
+        self.legs[to].saying.is_over()
+    }
+
     pub fn tally(&self, from: Side) -> &Tally {
         &self.tallies[from]
     }

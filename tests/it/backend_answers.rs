@@ -1,6 +1,7 @@
 //! What a backend may answer to an upgrade, and what becomes of everything else.
 
 use crate::support::*;
+use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 /// Answers the next upgrade with these bytes; what the client gets, and the backend's end.
@@ -201,7 +202,7 @@ fn what_is_not_http() {
     let mut server = front.backend.accept();
     server.head();
     let large = Ask::switching().also(&format!("X: {}", "a".repeat(1 << 20))).bytes();
-    let _ = std::io::Write::write_all(&mut server.stream, &large);
+    let _ = server.stream.write_all(&large);
     expect_refusal(&mut client, 502, "backend_answer");
     server.expect_end();
     assert_eq!(front.gateway.refused()["cause"], "backend_answer");
@@ -253,8 +254,14 @@ fn a_silent_backend() {
     let started = Instant::now();
     let (mut client, mut server) = answered(&front, &Ask::new(), "");
     let babbling = std::thread::spawn(move || {
-        while std::io::Write::write_all(&mut server.stream, b"HTTP/1.1 102 Processing\r\n\r\n").is_ok() {
-            std::thread::yield_now();
+        // One every few milliseconds: until the connection ends, there is nothing to read.
+        server.stream.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+        let mut ended = false;
+        while !ended {
+            let sent = server.stream.write_all(b"HTTP/1.1 102 Processing\r\n\r\n");
+            let read = server.stream.read(&mut [0; 16]);
+            ended =
+                sent.is_err() || read.map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |_| true);
         }
     });
     refused_in_time(&mut client, started);
