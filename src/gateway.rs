@@ -447,6 +447,10 @@ fn refusal_response(refused: &Refused) -> Response<ResponseBody> {
     for (name, value) in refusal.headers() {
         headers.insert(*name, HeaderValue::from_static(value));
     }
+    if headers.contains_key(header::UPGRADE) {
+        // RFC 9110 7.8: who sends Upgrade names it in Connection too.
+        headers.append(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
     response
 }
 

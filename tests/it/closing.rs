@@ -1,6 +1,7 @@
 //! The closing handshake: whose words reach whom, and what becomes of the streams.
 
 use crate::support::*;
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -109,6 +110,28 @@ fn a_stream_that_never_ends_is_cut() {
     ends.hears(Peer::Client, 1000);
     let line = bench.gateway.expect_ended("client", "closed");
     assert!(since.elapsed() < Duration::from_secs(4), "{:?} {line:#}", since.elapsed());
+}
+
+/// A socket that is closed with unread bytes in it is reset, and the reset can overtake the Close: whatever an offender
+/// still sends is read, and its stream ends in order.
+#[test]
+fn who_talks_on_is_not_reset() {
+    let bench = Bench::new("");
+    for from in Peer::BOTH {
+        let mut ends = bench.open();
+        ends.of(from).0.send(from.frame(0x83, b""));
+        let code = if from == Peer::Client { 1001 } else { 1011 };
+        ends.hears(from.other(), code);
+        ends.closes(from.other(), code, "");
+        ends.of(from.other()).0.expect_end();
+        for _ in 0..5 {
+            // Whatever the gateway has to do for the first session it has done when it opens the next.
+            drop(bench.open());
+            ends.of(from).0.send([b'!'; 10_000]);
+        }
+        assert_eq!(ends.hears(from, 1002), "reserved opcode");
+        assert_eq!(ends.of(from).0.stream.read(&mut [0; 10]).unwrap(), 0);
+    }
 }
 
 #[test]

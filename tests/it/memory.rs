@@ -211,6 +211,27 @@ fn sessions_give_back_what_they_used() {
     );
 }
 
+/// What a blocked peer makes a session hold is let go once it has read it.
+#[test]
+fn nothing_is_held_once_it_was_read() {
+    const SESSIONS: u64 = 24;
+    let bench = Bench::new("");
+    let frame = server_frame(0x82, &[1; 60_000]);
+    let blocked_for_a_while = || {
+        let Ends { mut client, mut server } = bench.open_narrow();
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..140).for_each(|_| server.send(&frame)));
+            (0..140).for_each(|_| client.expect(&frame));
+        });
+        Ends { client, server }
+    };
+    let mut open: Vec<_> = (0..8).map(|_| blocked_for_a_while()).collect();
+    let mut watch = Watch::new(&bench.gateway);
+    open.extend((0..SESSIONS).map(|_| blocked_for_a_while()));
+    watch.look();
+    watch.grew_less_than(SESSIONS * (40 << 10), "24 sessions that were blocked");
+}
+
 /// What is not there yet is no error.
 fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let since = Instant::now();

@@ -118,6 +118,16 @@ impl Bench {
         Ends { client, server }
     }
 
+    /// A session whose client's kernel takes little at a time: what is sent to it soon waits in the gateway.
+    pub fn open_narrow(&self) -> Ends {
+        let mut client = Raw::connect_narrow(self.gateway.address());
+        client.send(upgrade_request("/", ""));
+        let (_, server) = self.backend.accept_upgrade(b"");
+        let head = client.head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        Ends { client, server }
+    }
+
     /// The next session that ends was ended by the gateway for `cause`, because of `about`.
     pub fn expect_gateway_ended(&self, about: &str, cause: &str) -> Value {
         let line = self.gateway.expect_ended("gateway", cause);

@@ -82,7 +82,9 @@ pub fn expect_refusal<S: Read + Write>(client: &mut Raw<S>, status: u16, cause: 
     let head = client.head();
     assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "wanted {status} {cause}: {head}");
     assert_eq!(values(&head, "x-framegate-cause"), [cause]);
-    assert_eq!(values(&head, "connection"), ["close"]);
+    // RFC 9110 7.8: who sends Upgrade names it in Connection too.
+    let connection = if status == 426 { "close, upgrade" } else { "close" };
+    assert_eq!(values(&head, "connection"), [connection]);
     assert_eq!(values(&head, "content-type"), ["text/plain; charset=utf-8"]);
     let body = String::from_utf8(client.rest()).unwrap();
     assert_eq!(values(&head, "content-length"), [body.len().to_string()]);

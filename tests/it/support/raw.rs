@@ -45,6 +45,14 @@ impl Raw {
         Raw::new(TcpStream::connect(address).unwrap())
     }
 
+    /// A connection whose kernel takes little at a time.
+    pub fn connect_narrow(address: SocketAddr) -> Raw {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(8 * 1024).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Raw::new(TcpStream::from(socket))
+    }
+
     /// Nothing has come that was not asked for.
     pub fn expect_nothing_yet(&mut self) {
         assert_eq!(show(&self.ahead), "");
