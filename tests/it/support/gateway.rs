@@ -67,8 +67,6 @@ impl Gateway {
         let mut child = program
             .args(["run", "--config"])
             .arg(&file)
-            // With huge pages every figure of memory is rounded up to 2 MiB; what is measured here is what is asked for.
-            .env("MIMALLOC_ALLOW_THP", "0")
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()

@@ -1,12 +1,15 @@
 //! The story of a request, from its head to the session: read it, find its route, judge it, reach the backend, and only
 //! then say 101. A refusal on the way is plain HTTP.
 
+mod answer;
+mod head;
+
 use crate::drain::{Seat, Sessions};
 use crate::frame::Side;
 use crate::handshake::forward::{self, Hop};
 use crate::handshake::reply::{self, Agreed, Offer};
 use crate::handshake::request::{Asked, Upgrade, Wants};
-use crate::handshake::{path, tokens};
+use crate::handshake::tokens;
 use crate::net::dial::Dialer;
 use crate::net::http::{self as backend_http, Answer, Exchange, NotSent, RequestBody, Switched};
 use crate::net::splice::{Splice, Taken};
@@ -16,11 +19,12 @@ use crate::policy::address::TrustedProxies;
 use crate::policy::origin::{OriginFacts, OriginMode};
 use crate::refusal::{Refusal, Refused};
 use crate::route::{Compression, PlainHttp, Route, RouteFacts, RouteTable};
-use crate::session::{Facts, Opened, Session, shown_address, shown_subprotocol};
+use crate::session::{Facts, Opened, Session, shown_subprotocol};
+use answer::{log_passed_on, log_refusal, redirect_to_https, refusal_response};
 use bytes::Bytes;
+use head::{forwarded_target, request_id, shown_path};
 use http::header::{self, HeaderMap, HeaderValue};
-use http::uri::PathAndQuery;
-use http::{Request, Response, StatusCode, Uri, request};
+use http::{Request, Response, StatusCode, request};
 use http_body_util::{Either, Empty, Full};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
@@ -376,160 +380,4 @@ async fn run(session: Session, client: OnUpgrade, switched: Switched, route: Arc
 async fn take_client(upgrade: OnUpgrade) -> Option<Taken> {
     let parts = upgrade.await.ok()?.downcast::<TokioIo<Stream>>().ok()?;
     Some(Taken { stream: parts.io.into_inner(), early: parts.read_buf })
-}
-
-/// The target as the backend gets it: the normal path, the query byte for byte.
-fn forwarded_target(normal: &str, query: Option<&str>, strip_prefix: Option<&str>) -> Result<Uri, String> {
-    let stripped = strip_prefix.and_then(|prefix| normal.strip_prefix(prefix)).unwrap_or(normal);
-    let mut target = String::with_capacity(normal.len() + query.map_or(1, |query| query.len() + 2));
-    if !stripped.starts_with('/') {
-        target.push('/');
-    }
-    target.push_str(stripped);
-    if let Some(query) = query {
-        target.push('?');
-        target.push_str(query);
-    }
-    PathAndQuery::try_from(target)
-        .map(Uri::from)
-        .map_err(|error| format!("the path cannot be forwarded: {error}"))
-}
-
-/// The client's own id where it is fit for a log, else a new one.
-fn request_id(headers: &HeaderMap) -> String {
-    let fit = |id: &&str| {
-        (1..=64).contains(&id.len())
-            && id
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
-    };
-    let given = headers.get(forward::X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(fit);
-    given.map_or_else(|| format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)), String::from)
-}
-
-/// A path for a log line: names of query parameters, and their values only where the operator debugs. Tokens travel in
-/// queries.
-fn shown_path(uri: &Uri, query: QueryValues) -> String {
-    let path = path::normalise(uri.path()).unwrap_or_else(|_| uri.path().to_string());
-    match (uri.query(), query) {
-        (None, _) => path,
-        (Some(values), QueryValues::Keep) => format!("{path}?{values}"),
-        (Some(values), QueryValues::Redact) => {
-            let names: Vec<String> = values
-                .split('&')
-                .map(|pair| match pair.split_once('=') {
-                    Some((name, _)) => format!("{name}=…"),
-                    // Without a `=` it may be a token as it stands.
-                    None => "…".to_string(),
-                })
-                .collect();
-            format!("{path}?{}", names.join("&"))
-        }
-    }
-}
-
-/// 308: the method and the body stay what they were.
-fn redirect_to_https(visit: &Visit<'_>, head: &request::Parts) -> Response<ResponseBody> {
-    let query = head.uri.query().map_or(String::new(), |query| format!("?{query}"));
-    let location = format!("https://{}{}{query}", visit.asked.host, visit.asked.path);
-    let mut response = text_response(StatusCode::PERMANENT_REDIRECT, "");
-    if let Ok(location) = HeaderValue::from_str(&location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response
-}
-
-fn refusal_response(refused: &Refused) -> Response<ResponseBody> {
-    let refusal = refused.refusal;
-    let mut response = text_response(refusal.status(), refusal.public_text());
-    let headers = response.headers_mut();
-    headers.insert("x-framegate-cause", HeaderValue::from_static(refusal.cause_word()));
-    for (name, value) in refusal.headers() {
-        headers.insert(*name, HeaderValue::from_static(value));
-    }
-    if headers.contains_key(header::UPGRADE) {
-        // RFC 9110 7.8: who sends Upgrade names it in Connection too.
-        headers.append(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    }
-    response
-}
-
-/// Our own answers end the connection: what comes behind a refused request is not worth reading.
-fn text_response(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
-    let mut response = Response::new(Either::Right(Full::from(text)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
-}
-
-fn log_refusal(
-    connection: &Connection,
-    client: Option<IpAddr>,
-    id: &str,
-    shown_path: &str,
-    refused: &Refused,
-) {
-    let Refused { refusal, detail } = refused;
-    let (listener, client) = (&*connection.listener, shown_address(client));
-    let (status, cause, detail) = (refusal.status().as_u16(), refusal.cause_word(), detail.as_str());
-    let client = client.as_str();
-    if refusal.is_our_fault() {
-        tracing::warn!(id, listener, client, path = shown_path, status, cause, detail, "handshake refused");
-    } else {
-        tracing::info!(id, listener, client, path = shown_path, status, cause, detail, "handshake refused");
-    }
-}
-
-fn log_passed_on(visit: &Visit<'_>, route: &Route, status: StatusCode) {
-    tracing::info!(
-        id = visit.id.as_str(),
-        listener = &*visit.connection.listener,
-        client = shown_address(visit.client).as_str(),
-        route = route.name.as_str(),
-        path = visit.shown_path.as_str(),
-        status = status.as_u16(),
-        cause = "backend_status",
-        "handshake answered by the backend"
-    );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn targets_keep_their_query_byte_for_byte() {
-        let check = |path, query, strip, expected: &str| {
-            assert_eq!(forwarded_target(path, query, strip).unwrap().to_string(), expected);
-        };
-        check("/a", None, None, "/a");
-        check("/a", Some(""), None, "/a?");
-        check("/a", Some("x=%zz&y=/../"), None, "/a?x=%zz&y=/../");
-        check("/app/ws", Some("q"), Some("/app"), "/ws?q");
-        check("/app", None, Some("/app"), "/");
-    }
-
-    #[test]
-    fn logs_hold_no_query_values() {
-        let shown = |uri: &str| shown_path(&uri.parse().unwrap(), QueryValues::Redact);
-        assert_eq!(shown("/ws?token=secret&v=1"), "/ws?token=…&v=…");
-        assert_eq!(shown("/ws?secret"), "/ws?…");
-        assert_eq!(shown("/ws"), "/ws");
-        assert_eq!(shown_path(&"/ws?t=1".parse().unwrap(), QueryValues::Keep), "/ws?t=1");
-    }
-
-    #[test]
-    fn an_unfit_request_id_is_replaced() {
-        let id = |value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("x-request-id", HeaderValue::from_static(value));
-            request_id(&headers)
-        };
-        assert_eq!(id("abc-123"), "abc-123");
-        assert_ne!(id("a b"), "a b");
-        assert_ne!(id(""), "");
-        assert_eq!(request_id(&HeaderMap::new()).len(), 32);
-    }
 }

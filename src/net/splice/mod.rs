@@ -4,6 +4,8 @@
 //! what the relay forwards is written from there, and only what a blocked peer did not take or a cut frame header left
 //! over is copied out and kept. An idle session owns no buffer.
 
+mod leg;
+
 use super::stream::Stream;
 use crate::drain::{Handle, Ordered};
 use crate::frame::{Control, Pair, Side};
@@ -11,6 +13,7 @@ use crate::moment::Moment;
 use crate::relay::{Effect, Lost, Opening, Outcome, Relay, Rules};
 use crate::session::Report;
 use bytes::Bytes;
+use leg::Leg;
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
@@ -18,7 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 /// One read. Bursts of small messages like it large.
@@ -65,30 +68,6 @@ pub struct Splice {
 struct Ending {
     outcome: Outcome,
     deadline: Moment,
-}
-
-struct Leg {
-    stream: Stream,
-    /// Read and not yet disposed of.
-    unread: Vec<u8>,
-    /// Nothing more can be read, and why.
-    ended: Option<Lost>,
-    /// The relay knows: told once everything that came before the end was dealt with.
-    end_told: bool,
-    /// Not to be read before this.
-    paused_until: Option<Moment>,
-    out: Outbox,
-}
-
-/// What waits to be written to a leg.
-#[derive(Default)]
-struct Outbox {
-    queue: Vec<u8>,
-    sent: usize,
-    /// TLS may hold records that the socket did not take.
-    unflushed: bool,
-    broken: bool,
-    shut: bool,
 }
 
 impl Splice {
@@ -378,143 +357,5 @@ impl Future for Splice {
         let tally = |side| *splice.relay.tally(side);
         let tallies = Pair { client: tally(Side::Client), backend: tally(Side::Backend) };
         Poll::Ready(Report { outcome: ending.outcome, tallies })
-    }
-}
-
-impl Leg {
-    fn new(taken: Taken) -> Leg {
-        Leg {
-            stream: taken.stream,
-            // Copied and let go: an empty-looking `Bytes` may pin hyper's whole buffer.
-            unread: taken.early.to_vec(),
-            ended: None,
-            end_told: false,
-            paused_until: None,
-            out: Outbox::default(),
-        }
-    }
-
-    /// Whether the stream has ended in both directions.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.out.broken && !self.out.is_clear() {
-            let flushed = self.out.flush(&mut self.stream, cx);
-            if flushed.is_ok() && !self.out.is_clear() {
-                return false;
-            }
-        }
-        if !self.out.broken && !self.out.shut {
-            match Pin::new(&mut self.stream).poll_shutdown(cx) {
-                Poll::Pending => return false,
-                Poll::Ready(Ok(())) => self.out.shut = true,
-                Poll::Ready(Err(_)) => self.out.broken = true,
-            }
-        }
-        while self.ended.is_none() {
-            let read = SCRATCH.with_borrow_mut(|scratch| {
-                let mut buf = ReadBuf::new(scratch);
-                Pin::new(&mut self.stream).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
-            });
-            match read {
-                Poll::Pending => return false,
-                Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(_) => self.ended = Some(Lost::Ended),
-            }
-        }
-        true
-    }
-}
-
-impl Outbox {
-    fn len(&self) -> usize {
-        self.queue.len() - self.sent
-    }
-
-    /// Nothing waits.
-    fn is_clear(&self) -> bool {
-        self.queue.is_empty() && !self.unflushed
-    }
-
-    /// Writes `bytes` behind what waits; keeps a copy of what the stream does not take. Whether it took anything.
-    fn write(&mut self, stream: &mut Stream, bytes: &[u8], cx: &mut Context<'_>) -> io::Result<bool> {
-        if self.broken {
-            return Ok(false);
-        }
-        let mut progressed = !self.is_clear() && self.flush(stream, cx)?;
-        let mut rest = bytes;
-        while self.queue.is_empty() && !rest.is_empty() {
-            match self.poll_write(stream, rest, cx)? {
-                0 => break,
-                n => {
-                    rest = &rest[n..];
-                    progressed = true;
-                }
-            }
-        }
-        self.queue.extend_from_slice(rest);
-        if self.queue.is_empty() {
-            self.poll_flush(stream, cx)?;
-        }
-        Ok(progressed)
-    }
-
-    /// Tries to write what waits. Whether the stream took anything.
-    fn flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> io::Result<bool> {
-        let mut progressed = false;
-        while self.sent < self.queue.len() {
-            let queue = std::mem::take(&mut self.queue);
-            let wrote = self.poll_write(stream, &queue[self.sent..], cx);
-            self.queue = queue;
-            match wrote? {
-                0 => break,
-                n => {
-                    self.sent += n;
-                    progressed = true;
-                }
-            }
-        }
-        if self.sent == self.queue.len() {
-            self.queue = Vec::new();
-            self.sent = 0;
-            let was_unflushed = self.unflushed;
-            self.poll_flush(stream, cx)?;
-            progressed |= was_unflushed && !self.unflushed;
-        } else if self.sent >= self.queue.len() / 2 {
-            self.queue.drain(..self.sent);
-            self.sent = 0;
-        }
-        Ok(progressed)
-    }
-
-    /// 0: the stream takes nothing now.
-    fn poll_write(&mut self, stream: &mut Stream, bytes: &[u8], cx: &mut Context<'_>) -> io::Result<usize> {
-        match Pin::new(stream).poll_write(cx, bytes) {
-            Poll::Pending => Ok(0),
-            Poll::Ready(Ok(0)) => Err(self.break_off(io::ErrorKind::WriteZero.into())),
-            Poll::Ready(Ok(n)) => {
-                self.unflushed = true;
-                Ok(n)
-            }
-            Poll::Ready(Err(error)) => Err(self.break_off(error)),
-        }
-    }
-
-    fn poll_flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> io::Result<()> {
-        if !self.unflushed {
-            return Ok(());
-        }
-        match Pin::new(stream).poll_flush(cx) {
-            Poll::Pending => Ok(()),
-            Poll::Ready(Ok(())) => {
-                self.unflushed = false;
-                Ok(())
-            }
-            Poll::Ready(Err(error)) => Err(self.break_off(error)),
-        }
-    }
-
-    /// Nothing reaches the peer any more: what waits is let go.
-    fn break_off(&mut self, error: io::Error) -> io::Error {
-        *self = Outbox { broken: true, ..Outbox::default() };
-        error
     }
 }

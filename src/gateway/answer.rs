@@ -1,0 +1,77 @@
+//! Answers of our own: refusals and redirects, and the lines that tell the operator of them.
+
+use super::{Connection, ResponseBody, Visit};
+use crate::refusal::Refused;
+use crate::route::Route;
+use crate::session::shown_address;
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode, request};
+use http_body_util::{Either, Full};
+use std::net::IpAddr;
+
+/// 308: the method and the body stay what they were.
+pub(super) fn redirect_to_https(visit: &Visit<'_>, head: &request::Parts) -> Response<ResponseBody> {
+    let query = head.uri.query().map_or(String::new(), |query| format!("?{query}"));
+    let location = format!("https://{}{}{query}", visit.asked.host, visit.asked.path);
+    let mut response = text_response(StatusCode::PERMANENT_REDIRECT, "");
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+pub(super) fn refusal_response(refused: &Refused) -> Response<ResponseBody> {
+    let refusal = refused.refusal;
+    let mut response = text_response(refusal.status(), refusal.public_text());
+    let headers = response.headers_mut();
+    headers.insert("x-framegate-cause", HeaderValue::from_static(refusal.cause_word()));
+    for (name, value) in refusal.headers() {
+        headers.insert(*name, HeaderValue::from_static(value));
+    }
+    if headers.contains_key(header::UPGRADE) {
+        // RFC 9110 7.8: who sends Upgrade names it in Connection too.
+        headers.append(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    response
+}
+
+/// Our own answers end the connection: what comes behind a refused request is not worth reading.
+pub(super) fn text_response(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
+    let mut response = Response::new(Either::Right(Full::from(text)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+pub(super) fn log_refusal(
+    connection: &Connection,
+    client: Option<IpAddr>,
+    id: &str,
+    shown_path: &str,
+    refused: &Refused,
+) {
+    let Refused { refusal, detail } = refused;
+    let (listener, client) = (&*connection.listener, shown_address(client));
+    let (status, cause, detail) = (refusal.status().as_u16(), refusal.cause_word(), detail.as_str());
+    let client = client.as_str();
+    if refusal.is_our_fault() {
+        tracing::warn!(id, listener, client, path = shown_path, status, cause, detail, "handshake refused");
+    } else {
+        tracing::info!(id, listener, client, path = shown_path, status, cause, detail, "handshake refused");
+    }
+}
+
+pub(super) fn log_passed_on(visit: &Visit<'_>, route: &Route, status: StatusCode) {
+    tracing::info!(
+        id = visit.id.as_str(),
+        listener = &*visit.connection.listener,
+        client = shown_address(visit.client).as_str(),
+        route = route.name.as_str(),
+        path = visit.shown_path.as_str(),
+        status = status.as_u16(),
+        cause = "backend_status",
+        "handshake answered by the backend"
+    );
+}
