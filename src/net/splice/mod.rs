@@ -65,6 +65,15 @@ pub struct Splice {
     ending: Option<Ending>,
 }
 
+/// What a turn of one side calls for.
+enum Moved {
+    Nothing,
+    /// Bytes came from it: there may be more.
+    Itself,
+    /// An output has room again, or a stream ended: both sides may have something to do.
+    Both,
+}
+
 struct Ending {
     outcome: Outcome,
     deadline: Moment,
@@ -102,14 +111,15 @@ impl Splice {
         Moment::default() + instant.saturating_duration_since(self.origin)
     }
 
-    /// Reads `from` once if it may be read, and does what the relay makes of it. Whether anything moved.
-    fn turn(&mut self, from: Side, cx: &mut Context<'_>, now: Moment) -> bool {
+    /// Reads `from` once if it may be read, and does what the relay makes of it.
+    fn turn(&mut self, from: Side, cx: &mut Context<'_>, now: Moment) -> Moved {
         let flushed = self.flush(!from, cx, now);
         let waiting = if self.relay.is_done_with(!from) { 0 } else { self.legs[!from].out.len() };
         let leg = &mut self.legs[from];
         leg.paused_until = leg.paused_until.filter(|until| *until > now);
         let held = waiting >= HIGH_WATER || leg.paused_until.is_some();
         self.relay.hold(from, held, now);
+        let mut ended = false;
         let moved = SCRATCH.with_borrow_mut(|scratch| {
             let mut unread = std::mem::take(&mut self.legs[from].unread);
             if held {
@@ -135,11 +145,16 @@ impl Splice {
                 unread = scratch[used..filled].to_vec();
             }
             self.legs[from].unread = unread;
-            self.tell_end(from, now) || read.is_some() || used > 0
+            ended = self.tell_end(from, now);
+            read.is_some() || used > 0
         });
         // Frames of our own may have been gathered for either leg.
         let sent = self.flush(from, cx, now) | self.flush(!from, cx, now);
-        flushed || sent || moved
+        match (flushed || sent || ended, moved) {
+            (true, _) => Moved::Both,
+            (false, true) => Moved::Itself,
+            (false, false) => Moved::Nothing,
+        }
     }
 
     /// `None`: nothing to read now. `Some(0)`: the stream ended.
@@ -261,31 +276,46 @@ impl Splice {
         if !self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.handle.register(cx.waker());
             self.registered = Some(cx.waker().clone());
+            // The timer has to learn of it too.
+            self.armed = None;
         }
+        let now = self.now();
+        self.look_at_the_clock(now);
+        let mut turns = Pair { client: true, backend: true };
         for _ in 0..TURNS {
-            let now = self.now();
-            if let Some(Ordered { order, code, .. }) =
-                self.ordered().filter(|order| self.moment(order.at) <= now)
-            {
-                self.obeyed = true;
-                self.relay.end(order, code, now);
-            }
-            if self.relay.deadline().is_some_and(|deadline| deadline <= now) {
-                self.relay.tick(now);
-            }
-            let mut moved = false;
             for side in Side::BOTH {
-                moved |= self.turn(side, cx, now);
+                if !std::mem::take(&mut turns[side]) {
+                    continue;
+                }
+                match self.turn(side, cx, now) {
+                    Moved::Nothing => {}
+                    Moved::Itself => turns[side] = true,
+                    Moved::Both => turns = Pair { client: true, backend: true },
+                }
                 if self.ending.is_some() {
                     return Poll::Ready(());
                 }
             }
-            if !moved {
+            if turns == Pair::default() {
                 return self.poll_timer(cx);
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    fn look_at_the_clock(&mut self, now: Moment) {
+        if let Some(Ordered { order, code, .. }) = self.ordered().filter(|order| self.moment(order.at) <= now)
+        {
+            self.obeyed = true;
+            self.relay.end(order, code, now);
+        }
+        // The timer is never set later than the next deadline: before it nothing can be due.
+        if self.armed.take_if(|armed| *armed <= now).is_some()
+            && self.relay.deadline().is_some_and(|deadline| deadline <= now)
+        {
+            self.relay.tick(now);
+        }
     }
 
     /// Sleeps until the next deadline, whoever set it. A deadline that moved away is noticed when the timer fires, not
@@ -294,19 +324,12 @@ impl Splice {
         let ordered = self.ordered().map(|ordered| self.moment(ordered.at));
         let paused = Side::BOTH.iter().filter_map(|side| self.legs[*side].paused_until);
         let next = self.relay.deadline().into_iter().chain(ordered).chain(paused).min();
-        let Some(next) = next else {
+        let Some(next) = next.filter(|next| self.armed.is_none_or(|armed| *next < armed)) else {
             return Poll::Pending;
         };
-        if self.armed.is_none_or(|armed| next < armed) {
-            self.arm(next);
-        }
-        while self.timer.as_mut().poll(cx).is_ready() {
-            if next <= self.now() {
-                self.armed = None;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            self.arm(next);
+        self.arm(next);
+        if self.timer.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
         }
         Poll::Pending
     }
