@@ -91,6 +91,13 @@ impl Session {
         self.log(report);
     }
 
+    /// How it ended if nothing else ended it: cut off at the deadline of a drain, or a defect of ours.
+    pub fn cut_off(&self) -> Outcome {
+        let ordered = self.seat.handle().ordered();
+        let cause = ordered.map_or(Cause::Broken, |ordered| Cause::Order(ordered.order));
+        Outcome { by: By::Gateway, cause, about: None, close: Close::default() }
+    }
+
     fn log(&self, report: &Report) {
         if !self.access {
             return;
@@ -136,11 +143,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if !self.finished {
-            // Cut off at the deadline of a drain, or a defect of ours.
-            let ordered = self.seat.handle().ordered();
-            let cause = ordered.map_or(Cause::Broken, |ordered| Cause::Order(ordered.order));
-            let outcome = Outcome { by: By::Gateway, cause, about: None, close: Close::default() };
-            self.log(&Report { outcome, tallies: Pair::default() });
+            self.log(&Report { outcome: self.cut_off(), tallies: Pair::default() });
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::policy::address::TrustedProxies;
 use crate::policy::origin::{OriginFacts, OriginMode};
 use crate::refusal::{Refusal, Refused};
 use crate::route::{Compression, PlainHttp, Route, RouteFacts, RouteTable};
-use crate::session::{Facts, Opened, Session, shown_subprotocol};
+use crate::session::{Facts, Opened, Report, Session, shown_subprotocol};
 use answer::{log_passed_on, log_refusal, redirect_to_https, refusal_response};
 use bytes::Bytes;
 use head::{forwarded_target, request_id, shown_path};
@@ -362,19 +362,15 @@ impl Gateway {
 /// largest thing it ever did.
 async fn run(session: Session, client: OnUpgrade, switched: Switched, route: Arc<Route>, deflate: bool) {
     let (client, backend) = tokio::join!(take_client(client), switched.into_stream());
-    let rules = route.rules.clone();
-    let report = match (client, backend) {
+    match (client, backend) {
         (Some(client), Ok((stream, early))) => {
             let backend = Taken { stream, early };
-            Splice::new(client, backend, rules, deflate, session.handle()).await
+            Splice::new(client, backend, route.rules.clone(), deflate, session).await;
         }
-        (client, _) => {
-            // One side was gone before the first frame; the other's TCP ends with it.
-            let lost = if client.is_none() { Side::Client } else { Side::Backend };
-            crate::session::Report::lost_at_the_start(lost)
-        }
-    };
-    session.finish(&report);
+        // One side was gone before the first frame; the other's TCP ends with it.
+        (None, _) => session.finish(&Report::lost_at_the_start(Side::Client)),
+        (Some(_), Err(_)) => session.finish(&Report::lost_at_the_start(Side::Backend)),
+    }
 }
 
 async fn take_client(upgrade: OnUpgrade) -> Option<Taken> {

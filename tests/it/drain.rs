@@ -225,6 +225,10 @@ fn a_second_signal() {
     for delay in ["0s", "15s"] {
         let mut bench = shutdown(&format!("close_spread = \"15s\"\npre_stop_delay = \"{delay}\""));
         let mut sessions: Vec<_> = (0..3).map(|_| bench.open()).collect();
+        for ends in &mut sessions {
+            ends.client.send(text("counted"));
+            ends.server.expect(text("counted"));
+        }
         bench.gateway.signal("TERM");
         bench.gateway.wait_for("not ready", |line| line["ready"] == false);
         let since = Instant::now();
@@ -233,7 +237,8 @@ fn a_second_signal() {
         assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
         for ends in &mut sessions {
             ends.client.rest();
-            bench.gateway.expect_ended("gateway", "drain");
+            let line = bench.gateway.expect_ended("gateway", "drain");
+            assert_eq!(line["client_text"], 1, "what had passed is told all the same: {line:#}");
         }
     }
 }

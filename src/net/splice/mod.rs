@@ -11,7 +11,7 @@ use crate::drain::{Handle, Ordered};
 use crate::frame::{Control, Pair, Side};
 use crate::moment::Moment;
 use crate::relay::{Effect, Lost, Opening, Outcome, Relay, Rules};
-use crate::session::Report;
+use crate::session::{Report, Session};
 use bytes::Bytes;
 use leg::Leg;
 use std::cell::RefCell;
@@ -51,13 +51,16 @@ pub struct Taken {
     pub early: Bytes,
 }
 
-/// A session's two streams and the relay between them. Resolves when both streams have ended.
+/// A session's two streams and the relay between them. Resolves when both streams have ended and the session is
+/// finished.
 pub struct Splice {
     legs: Pair<Leg>,
     relay: Relay,
     origin: Instant,
     timer: Pin<Box<Sleep>>,
     armed: Option<Moment>,
+    /// Until it is finished.
+    session: Option<Session>,
     handle: Arc<Handle>,
     /// The order that came was carried out: its moment is no deadline any more.
     obeyed: bool,
@@ -80,13 +83,7 @@ struct Ending {
 }
 
 impl Splice {
-    pub fn new(
-        client: Taken,
-        backend: Taken,
-        rules: Arc<Rules>,
-        deflate: bool,
-        handle: Arc<Handle>,
-    ) -> Splice {
+    pub fn new(client: Taken, backend: Taken, rules: Arc<Rules>, deflate: bool, session: Session) -> Splice {
         let origin = Instant::now();
         let seed = getrandom::u64().unwrap_or_else(|_| fastrand::u64(..));
         let opening = Opening { deflate, seed, now: Moment::default() };
@@ -96,7 +93,8 @@ impl Splice {
             origin,
             timer: Box::pin(tokio::time::sleep_until(origin)),
             armed: None,
-            handle,
+            handle: session.handle(),
+            session: Some(session),
             obeyed: false,
             registered: None,
             ending: None,
@@ -334,6 +332,17 @@ impl Splice {
         Poll::Pending
     }
 
+    /// Finishes the session, once.
+    fn report(&mut self) {
+        let Some(session) = self.session.take() else {
+            return;
+        };
+        let outcome = self.ending.take().map_or_else(|| session.cut_off(), |ending| ending.outcome);
+        let tally = |side| *self.relay.tally(side);
+        let tallies = Pair { client: tally(Side::Client), backend: tally(Side::Backend) };
+        session.finish(&Report { outcome, tallies });
+    }
+
     fn arm(&mut self, at: Moment) {
         self.armed = Some(at);
         self.timer.as_mut().reset(self.origin + Duration::from_nanos(at.nanos()));
@@ -359,26 +368,32 @@ impl Splice {
 }
 
 impl Future for Splice {
-    type Output = Report;
+    type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Report> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let splice = &mut *self;
         if splice.ending.is_none() && splice.poll_session(cx).is_pending() {
             return Poll::Pending;
         }
-        let Some(ending) = splice.ending.take() else {
+        let Some((deadline, abandoned)) =
+            splice.ending.as_ref().map(|ending| (ending.deadline, ending.outcome.abandoned()))
+        else {
             return Poll::Pending;
         };
-        let abandoned = ending.outcome.abandoned();
-        if splice.poll_ending(cx, ending.deadline, abandoned).is_pending() {
-            splice.ending = Some(ending);
+        if splice.poll_ending(cx, deadline, abandoned).is_pending() {
             return Poll::Pending;
         }
         if let Some(side) = abandoned {
             splice.legs[side].stream.abandon();
         }
-        let tally = |side| *splice.relay.tally(side);
-        let tallies = Pair { client: tally(Side::Client), backend: tally(Side::Backend) };
-        Poll::Ready(Report { outcome: ending.outcome, tallies })
+        splice.report();
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Splice {
+    /// Cut off: what had passed by then is told all the same.
+    fn drop(&mut self) {
+        self.report();
     }
 }

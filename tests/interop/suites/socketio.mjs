@@ -43,7 +43,8 @@ export async function run({ check, startGateway, certificates }) {
     const { client, seen } = await upgraded();
     assert.deepEqual(seen, ['polling', 'websocket']);
     const there = server.sockets.sockets.get(client.id);
-    assert.equal(there.conn.transport.name, 'websocket', 'at the server');
+    // The client's last word on it may still be under way.
+    await until('the upgrade at the server', () => there.conn.transport.name === 'websocket');
     assert.equal(there.handshake.headers.host, gateway.authority());
   });
 
