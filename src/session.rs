@@ -3,6 +3,7 @@
 
 use crate::drain::{Handle, Seat};
 use crate::frame::{Close, Pair, Side};
+use crate::observe::log::printable;
 use crate::relay::{By, Cause, Outcome, Tally};
 use crate::route::Route;
 use std::net::IpAddr;
@@ -122,7 +123,7 @@ impl Session {
             about = outcome.about.map_or("", |side| side.word()),
             rule,
             code = outcome.close.code.unwrap_or(0),
-            reason = &*outcome.close.reason,
+            reason = &*printable(&outcome.close.reason),
             client_text = client.text_messages,
             client_text_bytes = client.text_bytes,
             client_binary = client.binary_messages,

@@ -1,6 +1,7 @@
 //! Answers of our own: refusals and redirects, and the lines that tell the operator of them.
 
 use super::{Connection, ResponseBody, Visit};
+use crate::observe::log::printable;
 use crate::refusal::Refused;
 use crate::route::Route;
 use crate::session::shown_address;
@@ -54,8 +55,8 @@ pub(super) fn log_refusal(
 ) {
     let Refused { refusal, detail } = refused;
     let (listener, client) = (&*connection.listener, shown_address(client));
-    let (status, cause, detail) = (refusal.status().as_u16(), refusal.cause_word(), detail.as_str());
-    let client = client.as_str();
+    let (status, cause) = (refusal.status().as_u16(), refusal.cause_word());
+    let (client, detail) = (client.as_str(), &*printable(detail));
     if refusal.is_our_fault() {
         tracing::warn!(id, listener, client, path = shown_path, status, cause, detail, "handshake refused");
     } else {

@@ -1,7 +1,7 @@
 //! A request's own words, made fit for where they go: the target for the backend, the id and the path for the log.
 
 use crate::handshake::{forward, path};
-use crate::observe::log::QueryValues;
+use crate::observe::log::{QueryValues, printable};
 use http::Uri;
 use http::header::HeaderMap;
 use http::uri::PathAndQuery;
@@ -43,7 +43,7 @@ pub(super) fn request_id(headers: &HeaderMap) -> String {
 /// queries.
 pub(super) fn shown_path(uri: &Uri, query: QueryValues) -> String {
     let path = path::normalise(uri.path()).unwrap_or_else(|_| uri.path().to_string());
-    match (uri.query(), query) {
+    let shown = match (uri.query(), query) {
         (None, _) => path,
         (Some(values), QueryValues::Keep) => format!("{path}?{values}"),
         (Some(values), QueryValues::Redact) => {
@@ -57,7 +57,8 @@ pub(super) fn shown_path(uri: &Uri, query: QueryValues) -> String {
                 .collect();
             format!("{path}?{}", names.join("&"))
         }
-    }
+    };
+    printable(&shown).into_owned()
 }
 
 #[cfg(test)]

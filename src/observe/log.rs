@@ -3,6 +3,7 @@
 //! Fields are passed as plain strings, never as preformatted text: the writer then quotes and escapes them, so that
 //! nothing a peer sent can break a line or forge one.
 
+use std::borrow::Cow;
 use tracing_subscriber::EnvFilter;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,4 +71,26 @@ pub fn start(settings: &LogSettings, overrides: Option<&str>) -> Result<(), Stri
         }
     };
     started.map_err(|error| format!("logging cannot start: {error}"))
+}
+
+/// What a peer said, fit for any terminal. The writers escape what would break a line; JSON leaves alone what only a
+/// terminal obeys: the C1 controls, the line separators of Unicode, and what turns the direction of text.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let obeyed =
+        |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    text.chars().map(|c| if obeyed(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_a_terminal_obeys_is_left() {
+        assert_eq!(printable("caf\u{e9} \u{1f600} \n"), "caf\u{e9} \u{1f600} \n");
+        assert_eq!(printable("a\u{9b}31m\u{2028}\u{202e}b"), "a\\u{9b}31m\\u{2028}\\u{202e}b");
+    }
 }

@@ -78,7 +78,9 @@ fn json_lines_cannot_be_broken() {
     let lines = log_of(bench("format = \"json\""), "/a%20b", "", "", FORGED);
     assert!(lines.iter().all(Value::is_object), "{lines:#?}");
     let ended = with(&lines, "session ended\"");
-    assert_eq!((ended.len(), ended[0]["reason"].as_str()), (1, Some(FORGED)));
+    // JSON escapes what would break it; what only a terminal obeys is escaped by us.
+    let reason = FORGED.replace('\u{2028}', "\\u{2028}").replace('\u{85}', "\\u{85}");
+    assert_eq!((ended.len(), ended[0]["reason"].as_str()), (1, Some(reason.as_str())));
     let opened = with(&lines, "session opened");
     assert_eq!(opened.len(), 1);
     for key in ["id", "route", "listener", "backend", "client", "host", "path", "compression"] {
