@@ -33,7 +33,9 @@ impl Add<Duration> for Moment {
     type Output = Moment;
 
     fn add(self, span: Duration) -> Moment {
-        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        // Not `as_nanos`: 128 bits are dear, and this is asked at every turn.
+        let nanos =
+            span.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(span.subsec_nanos()));
         Moment(self.0.saturating_add(nanos))
     }
 }

@@ -84,6 +84,10 @@ impl Lane {
         Lane { wire: Wire { from, deflate }, message: None, open: None }
     }
 
+    pub(super) const fn wire(&self) -> Wire {
+        self.wire
+    }
+
     /// The last byte shown ended a frame: a frame of our own may be put on this wire now (RFC 6455 5.4).
     pub const fn is_between_frames(&self) -> bool {
         self.open.is_none()

@@ -11,6 +11,7 @@ mod control;
 mod header;
 mod lane;
 mod mask;
+mod run;
 mod utf8;
 mod violation;
 
@@ -19,6 +20,7 @@ pub use control::{Control, MAX_CONTROL_FRAME, MAX_CONTROL_PAYLOAD};
 pub use header::{Header, Opcode, Wire};
 pub use lane::{Kind, Lane, LaneRules, Opcodes, Piece};
 pub use mask::apply_mask;
+pub use run::{Passed, Run};
 pub use utf8::Utf8Stream;
 pub use violation::Violation;
 

@@ -31,6 +31,13 @@ impl Utf8Stream {
         self.carried == 0
     }
 
+    /// Whether `payload`, masked with `key`, is text from its first byte to its last.
+    #[inline]
+    pub fn is_text(payload: &[u8], key: Option<[u8; 4]>) -> bool {
+        (payload.len() <= SHORT && is_ascii(payload, key, 0))
+            || Utf8Stream::new().after(payload, key, 0).is_ok_and(|seen| seen.is_complete())
+    }
+
     /// The state after `chunk`, which starts `phase` bytes into a payload masked with `key`. `self` is left as it was,
     /// so a chunk that is refused was never taken in.
     pub fn after(&self, chunk: &[u8], key: Option<[u8; 4]>, phase: u64) -> Result<Utf8Stream, NotUtf8> {
@@ -85,17 +92,22 @@ fn is_ascii(block: &[u8], key: Option<[u8; 4]>, phase: u64) -> bool {
         return block.is_ascii();
     };
     let [a, b, c, d] = rotated(key, phase);
-    let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let mut seen = 0u64;
-    let mut chunks = block.chunks_exact(8);
-    for chunk in &mut chunks {
-        if let Some(eight) = chunk.first_chunk::<8>() {
-            seen |= u64::from_ne_bytes(*eight) ^ word;
+    let word = u64::from_le_bytes([a, b, c, d, a, b, c, d]);
+    let (words, tail) = block.as_chunks::<8>();
+    let seen = words.iter().fold(0, |seen, eight| seen | (u64::from_le_bytes(*eight) ^ word));
+    let last = match block.last_chunk::<8>() {
+        _ if tail.is_empty() => 0,
+        // The last eight bytes hold the tail; the key turns with where they begin.
+        Some(eight) => {
+            u64::from_le_bytes(*eight) ^ word.rotate_right((tail.len() as u32 & 3).wrapping_mul(8))
         }
-    }
-    let tail = chunks.remainder().iter().zip([a, b, c, d].into_iter().cycle());
-    let tail_seen = tail.fold(0u8, |seen, (byte, key)| seen | (byte ^ key));
-    seen & 0x8080_8080_8080_8080 == 0 && tail_seen & 0x80 == 0
+        None => {
+            let bytes = tail.iter().rev().fold(0, |bytes, byte| bytes << 8 | u64::from(*byte));
+            let outside = u64::MAX.unbounded_shl((tail.len() as u32).wrapping_mul(8));
+            (bytes ^ word) & !outside
+        }
+    };
+    (seen | last) & 0x8080_8080_8080_8080 == 0
 }
 
 #[cfg(test)]

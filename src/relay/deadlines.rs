@@ -54,7 +54,8 @@ impl Relay {
             let deadline = leg.keepalive.deadline(self.rules.heartbeat.pong_timeout);
             deadline.filter(|_| leg.held_since.is_none())
         };
-        [
+        let mut next = self.ages_at;
+        for deadline in [
             pulse(Side::Client),
             pulse(Side::Backend),
             self.write_deadline(Side::Client),
@@ -63,11 +64,12 @@ impl Relay {
             self.first_message_deadline(),
             self.data_idle_deadline(),
             self.idle_deadline(),
-            self.ages_at,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        ] {
+            if deadline.is_some_and(|deadline| next.is_none_or(|next| deadline < next)) {
+                next = deadline;
+            }
+        }
+        next
     }
 }
 

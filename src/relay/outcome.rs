@@ -1,6 +1,6 @@
 //! How a session ended: who, why, with which words, and what had passed by then.
 
-use crate::frame::{Close, Kind, Side, Violation};
+use crate::frame::{Close, Kind, Run, Side, Violation};
 
 /// Who ended the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +126,14 @@ impl Tally {
     /// Payload bytes, as they were on the wire: compressed where the message was.
     pub const fn bytes(&self) -> u64 {
         self.text_bytes.saturating_add(self.binary_bytes)
+    }
+
+    /// Whole messages.
+    pub(super) fn count_run(&mut self, run: &Run) {
+        self.text_messages += run.text.messages;
+        self.text_bytes += run.text.bytes;
+        self.binary_messages += run.binary.messages;
+        self.binary_bytes += run.binary.bytes;
     }
 
     pub(super) fn count(&mut self, kind: Kind, payload: usize, ended_message: bool) {

@@ -18,10 +18,11 @@ impl Relay {
     /// The frame of our own that goes out next, if one can.
     pub(super) fn say(&mut self, now: Moment) -> Option<Effect> {
         for to in Side::BOTH {
-            if !self.lanes[!to].is_between_frames() {
+            let leg = &mut self.legs[to];
+            let has_something = leg.keepalive.wants_to_say() || matches!(leg.saying, Saying::Due(_));
+            if !has_something || !self.lanes[!to].is_between_frames() {
                 continue;
             }
-            let leg = &mut self.legs[to];
             if leg.blocked_since.is_none()
                 && !leg.saying.is_over()
                 && let Some(frame) = leg.keepalive.say(now)
@@ -42,7 +43,16 @@ impl Relay {
     pub(super) fn walk(&mut self, from: Side, unread: &[u8], now: Moment) -> Effect {
         let mut run = 0;
         let stops_between_frames = self.waits_for_a_boundary(!from);
-        while let Some(rest) = unread.get(run..).filter(|rest| !rest.is_empty()) {
+        let runs = !(stops_between_frames || from == Side::Client && self.is_rated());
+        while let Some(mut rest) = unread.get(run..).filter(|rest| !rest.is_empty()) {
+            if runs {
+                let n = self.pass_whole_messages(from, rest, now);
+                run += n;
+                rest = &rest[n..];
+                if rest.is_empty() {
+                    break;
+                }
+            }
             if run > 0 && stops_between_frames && self.lanes[from].is_between_frames() {
                 break;
             }
@@ -74,6 +84,24 @@ impl Relay {
             Saying::Open | Saying::Deferred(_) => leg.blocked_since.is_none() && leg.keepalive.wants_to_say(),
             Saying::Done | Saying::Cut => false,
         }
+    }
+
+    /// The usual case in one go. Only where each frame need not be looked at apart: no rate, no boundary to stop at.
+    fn pass_whole_messages(&mut self, from: Side, unread: &[u8], now: Moment) -> usize {
+        let run = self.lanes[from].run(unread, &self.rules.limits[from]);
+        if run.n > 0 {
+            self.tallies[from].count_run(&run);
+            self.last_data = now;
+            if from == Side::Client {
+                self.client_spoke = true;
+                self.message_since = None;
+            }
+        }
+        run.n
+    }
+
+    fn is_rated(&self) -> bool {
+        self.rules.rates.messages.is_some() || self.rules.rates.bytes.is_some()
     }
 
     #[inline]
@@ -112,7 +140,7 @@ impl Relay {
     /// Whether the client's next bytes have to wait, and until when. A limit that closes does so at a frame's header
     /// only; one that delays may delay anywhere.
     fn over_rate(&self, rest: &[u8], now: Moment) -> Result<Option<Moment>, Violation> {
-        if self.rules.rates.messages.is_none() && self.rules.rates.bytes.is_none() {
+        if !self.is_rated() {
             return Ok(None);
         }
         let lane = &self.lanes.client;
