@@ -13,6 +13,9 @@ pub(super) struct Leg {
     pub(super) stream: Stream,
     /// Read and not yet disposed of.
     pub(super) unread: Vec<u8>,
+    /// Some of it the relay never saw: it came ahead of the session, or a pause held it back. Else the rest of a frame
+    /// is waited for.
+    pub(super) unshown: bool,
     /// Nothing more can be read, and why.
     pub(super) ended: Option<Lost>,
     /// The relay knows: told once everything that came before the end was dealt with.
@@ -37,6 +40,7 @@ impl Leg {
     pub(super) fn new(taken: Taken) -> Leg {
         Leg {
             stream: taken.stream,
+            unshown: !taken.early.is_empty(),
             // Copied and let go: an empty-looking `Bytes` may pin hyper's whole buffer.
             unread: taken.early.to_vec(),
             ended: None,

@@ -58,6 +58,8 @@ pub struct Splice {
     origin: Instant,
     timer: Pin<Box<Sleep>>,
     armed: Option<Moment>,
+    /// The relay was told of something besides bytes, and may have something to say to it.
+    stirred: bool,
     /// Until it is finished.
     session: Option<Session>,
     handle: Arc<Handle>,
@@ -92,6 +94,7 @@ impl Splice {
             origin,
             timer: Box::pin(tokio::time::sleep_until(origin)),
             armed: None,
+            stirred: false,
             handle: session.handle(),
             session: Some(session),
             obeyed: false,
@@ -113,38 +116,17 @@ impl Splice {
         let flushed = self.flush(!from, cx, now);
         let waiting = if self.relay.is_done_with(!from) { 0 } else { self.legs[!from].out.len() };
         let leg = &mut self.legs[from];
-        leg.paused_until = leg.paused_until.filter(|until| *until > now);
+        leg.unshown |= leg.paused_until.take_if(|until| *until <= now).is_some();
         let held = waiting >= HIGH_WATER || leg.paused_until.is_some();
         self.relay.hold(from, held, now);
-        let mut ended = false;
-        let moved = SCRATCH.with_borrow_mut(|scratch| {
-            let mut unread = std::mem::take(&mut self.legs[from].unread);
-            if held {
-                let rest = self.obey(from, &[], cx, now);
-                debug_assert_eq!(rest, 0);
-                self.legs[from].unread = unread;
-                return false;
-            }
-            if unread.len() > SHORT_REST {
-                let used = self.obey(from, &unread, cx, now);
-                unread.drain(..used);
-                unread.shrink_to_fit();
-                self.legs[from].unread = unread;
-                return used > 0;
-            }
-            scratch[..unread.len()].copy_from_slice(&unread);
-            // Behind what waits there is room up to the mark; where nothing waits a read may be as long as it likes.
-            let end = if waiting == 0 { scratch.len() } else { unread.len() + HIGH_WATER - waiting };
-            let read = self.read(from, &mut scratch[unread.len()..end], cx, now);
-            let filled = unread.len() + read.unwrap_or(0);
-            let used = self.obey(from, &scratch[..filled], cx, now);
-            if used > 0 || filled > unread.len() {
-                unread = scratch[used..filled].to_vec();
-            }
-            self.legs[from].unread = unread;
-            ended = self.tell_end(from, now);
-            read.is_some() || used > 0
-        });
+        let (moved, ended) = if held {
+            self.obey(from, &[], cx, now);
+            (false, false)
+        } else if leg.unread.len() > SHORT_REST {
+            (self.take_up_rest(from, cx, now), false)
+        } else {
+            (self.take_in(from, waiting, cx, now), self.tell_end(from, now))
+        };
         // Frames of our own may have been gathered for either leg.
         let sent = self.flush(from, cx, now) | self.flush(!from, cx, now);
         match (flushed || sent || ended, moved) {
@@ -152,6 +134,40 @@ impl Splice {
             (false, true) => Moved::Itself,
             (false, false) => Moved::Nothing,
         }
+    }
+
+    /// One read behind what is unread, and what the relay makes of it. Whether anything moved.
+    fn take_in(&mut self, from: Side, waiting: usize, cx: &mut Context<'_>, now: Moment) -> bool {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let before = self.legs[from].unread.len();
+            // Behind what waits there is room up to the mark; where nothing waits a read may be as long as it likes.
+            let end = if waiting == 0 { scratch.len() } else { before + HIGH_WATER - waiting };
+            let read = self.read(from, &mut scratch[before..end], cx, now);
+            if read.is_none() && !self.stirred && !self.legs[from].unshown {
+                return false;
+            }
+            if before > 0 {
+                scratch[..before].copy_from_slice(&self.legs[from].unread);
+            }
+            let filled = before + read.unwrap_or(0);
+            let used = self.obey(from, &scratch[..filled], cx, now);
+            let leg = &mut self.legs[from];
+            leg.unshown = false;
+            if used < filled || before > 0 {
+                leg.unread = scratch[used..filled].to_vec();
+            }
+            read.is_some() || used > 0
+        })
+    }
+
+    /// What a pause held back, before anything is read behind it.
+    fn take_up_rest(&mut self, from: Side, cx: &mut Context<'_>, now: Moment) -> bool {
+        let mut unread = std::mem::take(&mut self.legs[from].unread);
+        let used = self.obey(from, &unread, cx, now);
+        unread.drain(..used);
+        unread.shrink_to_fit();
+        self.legs[from].unread = unread;
+        used > 0
     }
 
     /// `None`: nothing to read now. `Some(0)`: the stream ended.
@@ -184,6 +200,7 @@ impl Splice {
         };
         leg.end_told = true;
         self.relay.lost(from, how, now);
+        self.stirred = true;
         true
     }
 
@@ -193,7 +210,10 @@ impl Splice {
         let mut shown = unread.len();
         loop {
             match self.relay.step(from, &unread[used..shown], now) {
-                Effect::Idle => break,
+                Effect::Idle => {
+                    self.stirred = false;
+                    break;
+                }
                 Effect::Forward { n } => {
                     self.forward(!from, &unread[used..used + n], cx, now);
                     used += n;
@@ -249,6 +269,7 @@ impl Splice {
         match result {
             Ok(progressed) => {
                 self.relay.output(to, !self.legs[to].out.is_clear(), progressed, now);
+                self.stirred |= progressed;
                 progressed
             }
             Err(_) => {
@@ -259,6 +280,7 @@ impl Splice {
                 if leg.end_told {
                     self.relay.lost(to, Lost::Broke, now);
                 }
+                self.stirred = true;
                 true
             }
         }

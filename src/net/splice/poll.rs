@@ -53,12 +53,14 @@ impl Splice {
         {
             self.obeyed = true;
             self.relay.end(order, code, now);
+            self.stirred = true;
         }
         // The timer is never set later than the next deadline: before it nothing can be due.
         if self.armed.take_if(|armed| *armed <= now).is_some()
             && self.relay.deadline().is_some_and(|deadline| deadline <= now)
         {
             self.relay.tick(now);
+            self.stirred = true;
         }
     }
 
