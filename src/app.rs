@@ -4,12 +4,13 @@ use crate::config::Plan;
 use crate::drain::{Sessions, ShutdownSettings};
 use crate::gateway::Gateway;
 use crate::net::dial::Dialer;
-use crate::net::listen::{Bind, Listener, ListenerSettings};
+use crate::net::listen::{Bind, Bound, ListenerSettings};
 use crate::net::tls;
 use crate::route::RouteTable;
-use crate::serve::{Door, serve};
+use crate::workers::{Duty, Entrance, Workers};
 use rustls::ServerConfig;
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -41,22 +42,16 @@ pub enum End {
 
 /// Runs until a signal says otherwise. The error says what the operator has to mend.
 pub fn run(setup: Setup) -> Result<End, String> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if let Some(workers) = setup.plan.workers {
-        builder.worker_threads(workers.get());
-    }
-    let runtime = builder.enable_all().build().map_err(|error| format!("cannot start: {error}"))?;
-    let end = runtime.block_on(run_until_signal(setup));
-    // Whatever is left at the deadline ends here; a name look-up that hangs must not keep the process.
-    runtime.shutdown_timeout(Duration::from_millis(200));
-    end
+    // Signals and the way out; connections have threads of their own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| format!("cannot start: {error}"))?.block_on(run_until_signal(setup))
 }
 
 async fn run_until_signal(setup: Setup) -> Result<End, String> {
     let mut signals = Signals::listen()?;
     let sessions = Arc::new(Sessions::default());
     let sessions_tasks = TaskTracker::new();
-    let Plan { trusted_proxies, log, shutdown, listeners, backends, routes, .. } = setup.plan;
+    let Plan { workers, trusted_proxies, log, shutdown, listeners, backends, routes } = setup.plan;
     let dialers = backends.into_iter().map(Dialer::new).collect::<Result<Vec<_>, _>>()?;
     let gateway = Arc::new(Gateway {
         routes: RouteTable::new(routes),
@@ -67,21 +62,27 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
         access_log: log.access,
         query: log.query,
     });
-    let doors = listeners
+    let count = workers.map_or_else(cpus, NonZeroUsize::get);
+    let entrances = listeners
         .into_iter()
-        .map(|settings| open_door(settings, &setup.made_tls))
+        .map(|settings| open_entrance(settings, &setup.made_tls, count))
         .collect::<Result<Vec<_>, _>>()?;
-
+    let named = |entrance: &Entrance| {
+        let Entrance { settings, tls, bound } = entrance;
+        (settings.name.clone(), bound.first().map_or(&settings.bind, Bound::at).clone(), tls.is_some())
+    };
+    let listening: Vec<_> = entrances.iter().map(named).collect();
     let stop = CancellationToken::new();
     let connections = TaskTracker::new();
     let accepting = TaskTracker::new();
-    let mut bound = Vec::new();
-    for door in doors {
-        let (name, local, tls) = (door.settings.name.clone(), door.listener.local(), door.tls.is_some());
-        tracing::info!(listener = name.as_str(), bind = %local, tls, "listening");
-        bound.push((name, local));
-        accepting.spawn(serve(door, gateway.clone(), stop.clone(), connections.clone()));
+    let duty =
+        Duty { gateway, stop: stop.clone(), accepting: accepting.clone(), connections: connections.clone() };
+    let workers =
+        Workers::start(count, entrances, &duty).map_err(|error| format!("cannot start: {error}"))?;
+    for (name, at, tls) in &listening {
+        tracing::info!(listener = name.as_str(), bind = %at, tls, "listening");
     }
+    let bound: Vec<_> = listening.into_iter().map(|(name, at, _)| (name, at)).collect();
     (setup.on_ready)(&bound);
 
     signals.terminate().await;
@@ -100,18 +101,24 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
             tracing::warn!(sessions = sessions.count(), "drain_timeout is over; what is left is cut off");
         }
     };
-    tokio::select! {
-        () = drain => {
-            tracing::info!("stopped");
-            Ok(End::Drained)
-        }
+    let end = tokio::select! {
+        () = drain => End::Drained,
         () = signals.terminate() => {
             // Whoever was not ordered to go yet is cut off by this, and its line has to say so.
             let cut_off = sessions.drain(Duration::ZERO, shutdown.close_code, fastrand::f64);
             tracing::warn!(sessions = cut_off, "second signal: stopped at once");
-            Ok(End::Stopped)
+            End::Stopped
         }
+    };
+    workers.end();
+    if end == End::Drained {
+        tracing::info!("stopped");
     }
+    Ok(end)
+}
+
+fn cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// From the signal to the first Close; returns the hard deadline.
@@ -124,15 +131,19 @@ async fn leave(shutdown: &ShutdownSettings, sessions: &Sessions, stop: &Cancella
     Instant::now() + shutdown.drain_timeout
 }
 
-fn open_door(settings: ListenerSettings, made: &HashMap<String, Arc<ServerConfig>>) -> Result<Door, String> {
+fn open_entrance(
+    settings: ListenerSettings,
+    made: &HashMap<String, Arc<ServerConfig>>,
+    loops: usize,
+) -> Result<Entrance, String> {
     let tls = match (&settings.tls, made.get(&settings.name)) {
         (Some(files), _) => Some(tls::server_config(files)?),
         (None, made) => made.cloned(),
     };
-    let listener = Listener::bind(&settings.bind).map_err(|error| {
+    let bound = Bound::open(&settings.bind, loops).map_err(|error| {
         format!("listener {}: cannot listen on {}: {error}", settings.name, settings.bind)
     })?;
-    Ok(Door { listener, settings, tls: tls.map(TlsAcceptor::from) })
+    Ok(Entrance { settings: Arc::new(settings), tls: tls.map(TlsAcceptor::from), bound })
 }
 
 struct Signals {

@@ -18,6 +18,7 @@ pub mod net;
 // STORY
 pub mod gateway;
 pub mod serve;
+pub mod workers;
 // EDGE
 pub mod config;
 pub mod demo;

@@ -22,14 +22,13 @@ use tokio_util::task::TaskTracker;
 /// A listener with what serving it takes.
 pub struct Door {
     pub listener: Listener,
-    pub settings: ListenerSettings,
+    pub settings: Arc<ListenerSettings>,
     pub tls: Option<TlsAcceptor>,
 }
 
 /// Accepts until `stop`; every connection is a task of `connections`, and is told of `stop` too.
 pub async fn serve(door: Door, gateway: Arc<Gateway>, stop: CancellationToken, connections: TaskTracker) {
     let Door { listener, settings, tls } = door;
-    let settings = Arc::new(settings);
     // Shared by every session of the listener.
     let name: Arc<str> = settings.name.as_str().into();
     loop {

@@ -59,43 +59,77 @@ const BACKLOG: i32 = 4096;
 /// How long to leave a process alone that has no descriptors or memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
+/// A listening socket that no event loop serves yet.
 #[derive(Debug)]
-pub enum Listener {
+pub struct Bound {
+    socket: Unserved,
+    at: Bind,
+}
+
+#[derive(Debug)]
+enum Unserved {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+#[derive(Debug)]
+pub struct Listener {
+    socket: Served,
+    at: Bind,
+}
+
+#[derive(Debug)]
+enum Served {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, path: PathBuf },
+    Unix(UnixListener),
+}
+
+impl Bound {
+    /// A socket for each of so many event loops, all at one address: the kernel spreads TCP connections over them, and
+    /// from a unix socket takes who comes first.
+    pub fn open(bind: &Bind, loops: usize) -> io::Result<Vec<Bound>> {
+        let sockets: Vec<Unserved> = match bind {
+            Bind::Tcp(address) => {
+                let sockets = bind_tcp(*address, loops)?;
+                sockets.into_iter().map(|socket| Unserved::Tcp(socket.into())).collect()
+            }
+            Bind::Unix(path) => {
+                let sockets = bind_unix(path, loops)?;
+                sockets.into_iter().map(Unserved::Unix).collect()
+            }
+        };
+        // The port, where the configuration said 0.
+        let at = match sockets.first() {
+            Some(Unserved::Tcp(tcp)) => Bind::Tcp(tcp.local_addr()?),
+            _ => bind.clone(),
+        };
+        Ok(sockets.into_iter().map(|socket| Bound { socket, at: at.clone() }).collect())
+    }
+
+    /// Where it really listens.
+    pub fn at(&self) -> &Bind {
+        &self.at
+    }
+
+    /// Hands it to the event loop in whose context this is called.
+    pub fn listen(self) -> io::Result<Listener> {
+        let socket = match self.socket {
+            Unserved::Tcp(tcp) => Served::Tcp(TcpListener::from_std(tcp)?),
+            Unserved::Unix(unix) => Served::Unix(UnixListener::from_std(unix)?),
+        };
+        Ok(Listener { socket, at: self.at })
+    }
 }
 
 impl Listener {
-    pub fn bind(bind: &Bind) -> io::Result<Listener> {
-        match bind {
-            Bind::Tcp(address) => bind_tcp(*address).map(Listener::Tcp),
-            Bind::Unix(path) => {
-                remove_stale(path)?;
-                Ok(Listener::Unix { listener: UnixListener::bind(path)?, path: path.clone() })
-            }
-        }
-    }
-
-    /// Where it really listens: the port, where the configuration said 0.
-    pub fn local(&self) -> Bind {
-        match self {
-            Listener::Tcp(tcp) => {
-                Bind::Tcp(tcp.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0))))
-            }
-            Listener::Unix { path, .. } => Bind::Unix(path.clone()),
-        }
-    }
-
     /// The next connection. Errors of one connection are passed over; without descriptors or memory it waits instead of
     /// spinning, and says so once a second.
     pub async fn accept(&self) -> Socket {
         let mut complained: Option<Instant> = None;
         loop {
-            let accepted = match self {
-                Listener::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| Socket::Tcp(stream)),
-                Listener::Unix { listener, .. } => {
-                    listener.accept().await.map(|(stream, _)| Socket::Unix(stream))
-                }
+            let accepted = match &self.socket {
+                Served::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| Socket::Tcp(stream)),
+                Served::Unix(unix) => unix.accept().await.map(|(stream, _)| Socket::Unix(stream)),
             };
             match accepted {
                 Ok(socket) => return socket,
@@ -103,7 +137,7 @@ impl Listener {
                 Err(error) => {
                     if complained.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
                         complained = Some(Instant::now());
-                        tracing::error!(bind = %self.local(), %error, "cannot accept connections; existing ones go on");
+                        tracing::error!(bind = %self.at, %error, "cannot accept connections; existing ones go on");
                     }
                     tokio::time::sleep(EXHAUSTED_PAUSE).await; // why: the socket stays ready, a retry at once would spin
                 }
@@ -114,13 +148,32 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Listener::Unix { path, .. } = self {
+        if let Bind::Unix(path) = &self.at {
             let _ = std::fs::remove_file(path);
         }
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+/// The first is bound alone, so that an address that somebody else has is refused: SO_REUSEPORT from the start would
+/// share it with any process of the same user.
+fn bind_tcp(address: SocketAddr, loops: usize) -> io::Result<Vec<socket2::Socket>> {
+    let first = tcp_socket(address)?;
+    first.bind(&address.into())?;
+    // Where the port was left to the system, the others go where the first went.
+    let address = first.local_addr()?.as_socket().unwrap_or(address);
+    let mut bound = vec![first];
+    for _ in 1..loops {
+        bound[0].set_reuse_port(true)?;
+        let another = tcp_socket(address)?;
+        another.set_reuse_port(true)?;
+        another.bind(&address.into())?;
+        bound.push(another);
+    }
+    bound.iter().try_for_each(|socket| socket.listen(BACKLOG))?;
+    Ok(bound)
+}
+
+fn tcp_socket(address: SocketAddr) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -128,9 +181,17 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket)
+}
+
+/// One socket, known to each loop.
+fn bind_unix(path: &Path, loops: usize) -> io::Result<Vec<std::os::unix::net::UnixListener>> {
+    remove_stale(path)?;
+    let first = std::os::unix::net::UnixListener::bind(path)?;
+    first.set_nonblocking(true)?;
+    let mut all = (1..loops).map(|_| first.try_clone()).collect::<io::Result<Vec<_>>>()?;
+    all.push(first);
+    Ok(all)
 }
 
 /// A socket file that nobody listens on is a leftover of a process that was killed.
