@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) struct Leg {
     pub(super) stream: Stream,
     /// Read and not yet disposed of.
-    pub(super) unread: Vec<u8>,
+    pub(super) unread: Box<[u8]>,
     /// Some of it the relay never saw: it came ahead of the session, or a pause held it back. Else the rest of a frame
     /// is waited for.
     pub(super) unshown: bool,
@@ -42,7 +42,7 @@ impl Leg {
             stream: taken.stream,
             unshown: !taken.early.is_empty(),
             // Copied and let go: an empty-looking `Bytes` may pin hyper's whole buffer.
-            unread: taken.early.to_vec(),
+            unread: taken.early.as_ref().into(),
             ended: None,
             end_told: false,
             paused_until: None,

@@ -18,8 +18,9 @@ use leg::Leg;
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -55,7 +56,6 @@ pub struct Taken {
 pub struct Splice {
     legs: Pair<Leg>,
     relay: Relay,
-    origin: Instant,
     timer: Pin<Box<Sleep>>,
     armed: Option<Moment>,
     /// The relay was told of something besides bytes, and may have something to say to it.
@@ -66,7 +66,7 @@ pub struct Splice {
     /// The order that came was carried out: its moment is no deadline any more.
     obeyed: bool,
     registered: Option<Waker>,
-    ending: Option<Ending>,
+    ending: Option<Box<Ending>>,
 }
 
 /// What a turn of one side calls for.
@@ -83,16 +83,26 @@ struct Ending {
     deadline: Moment,
 }
 
+/// Moments count from here, those of all sessions alike.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+fn moment(instant: Instant) -> Moment {
+    Moment::default() + instant.saturating_duration_since(*ORIGIN)
+}
+
+fn instant(moment: Moment) -> Instant {
+    *ORIGIN + Duration::from_nanos(moment.nanos())
+}
+
 impl Splice {
     pub fn new(client: Taken, backend: Taken, rules: Arc<Rules>, deflate: bool, session: Session) -> Splice {
-        let origin = Instant::now();
         let seed = getrandom::u64().unwrap_or_else(|_| fastrand::u64(..));
-        let opening = Opening { deflate, seed, now: Moment::default() };
+        let instant = Instant::now();
+        let opening = Opening { deflate, seed, now: moment(instant) };
         Splice {
             legs: Pair { client: Leg::new(client), backend: Leg::new(backend) },
             relay: Relay::new(rules, opening),
-            origin,
-            timer: Box::pin(tokio::time::sleep_until(origin)),
+            timer: Box::pin(tokio::time::sleep_until(instant)),
             armed: None,
             stirred: false,
             handle: session.handle(),
@@ -101,14 +111,6 @@ impl Splice {
             registered: None,
             ending: None,
         }
-    }
-
-    fn now(&self) -> Moment {
-        self.moment(Instant::now())
-    }
-
-    fn moment(&self, instant: Instant) -> Moment {
-        Moment::default() + instant.saturating_duration_since(self.origin)
     }
 
     /// Reads `from` once if it may be read, and does what the relay makes of it.
@@ -154,7 +156,7 @@ impl Splice {
             let leg = &mut self.legs[from];
             leg.unshown = false;
             if used < filled || before > 0 {
-                leg.unread = scratch[used..filled].to_vec();
+                leg.unread = scratch[used..filled].into();
             }
             read.is_some() || used > 0
         })
@@ -162,11 +164,9 @@ impl Splice {
 
     /// What a pause held back, before anything is read behind it.
     fn take_up_rest(&mut self, from: Side, cx: &mut Context<'_>, now: Moment) -> bool {
-        let mut unread = std::mem::take(&mut self.legs[from].unread);
+        let unread = std::mem::take(&mut self.legs[from].unread);
         let used = self.obey(from, &unread, cx, now);
-        unread.drain(..used);
-        unread.shrink_to_fit();
-        self.legs[from].unread = unread;
+        self.legs[from].unread = if used == 0 { unread } else { unread[used..].into() };
         used > 0
     }
 
@@ -227,7 +227,7 @@ impl Splice {
                     shown = used;
                 }
                 Effect::Finish(outcome) => {
-                    self.ending = Some(Ending { outcome, deadline: self.relay.ends_by(now) });
+                    self.ending = Some(Box::new(Ending { outcome, deadline: self.relay.ends_by(now) }));
                     break;
                 }
             }

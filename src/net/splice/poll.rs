@@ -1,6 +1,6 @@
 //! The session as a future: whose turn it is, the clock, orders from outside, and the way out.
 
-use super::{Moved, Splice, TURNS};
+use super::{Moved, Splice, TURNS, instant, moment};
 use crate::drain::Ordered;
 use crate::frame::{Pair, Side};
 use crate::moment::Moment;
@@ -8,7 +8,7 @@ use crate::session::Report;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use tokio::time::Instant;
 
 impl Splice {
     /// The order that is still to be carried out.
@@ -23,7 +23,7 @@ impl Splice {
             // The timer has to learn of it too.
             self.armed = None;
         }
-        let now = self.now();
+        let now = moment(Instant::now());
         self.look_at_the_clock(now);
         let mut turns = Pair { client: true, backend: true };
         for _ in 0..TURNS {
@@ -41,7 +41,7 @@ impl Splice {
                 }
             }
             if turns == Pair::default() {
-                return self.poll_timer(cx);
+                return self.poll_timer(cx, now);
             }
         }
         cx.waker().wake_by_ref();
@@ -49,8 +49,7 @@ impl Splice {
     }
 
     fn look_at_the_clock(&mut self, now: Moment) {
-        if let Some(Ordered { order, code, .. }) = self.ordered().filter(|order| self.moment(order.at) <= now)
-        {
+        if let Some(Ordered { order, code, .. }) = self.ordered().filter(|order| moment(order.at) <= now) {
             self.obeyed = true;
             self.relay.end(order, code, now);
             self.stirred = true;
@@ -66,14 +65,19 @@ impl Splice {
 
     /// Sleeps until the next deadline, whoever set it. A deadline that moved away is noticed when the timer fires, not
     /// at every byte.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let ordered = self.ordered().map(|ordered| self.moment(ordered.at));
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Moment) -> Poll<()> {
+        let ordered = self.ordered().map(|ordered| moment(ordered.at));
         let paused = Side::BOTH.iter().filter_map(|side| self.legs[*side].paused_until);
-        let next = self.relay.deadline().into_iter().chain(ordered).chain(paused).min();
-        let Some(next) = next.filter(|next| self.armed.is_none_or(|armed| *next < armed)) else {
+        let exact = paused.chain(ordered).min();
+        let deadline = self.relay.deadline();
+        let Some(next) = exact.into_iter().chain(deadline).min() else {
             return Poll::Pending;
         };
-        self.arm(next);
+        if self.armed.is_some_and(|armed| armed <= next) {
+            return Poll::Pending;
+        }
+        let at = if exact == Some(next) { next } else { together(next, now) };
+        self.arm(next, at);
         if self.timer.as_mut().poll(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
@@ -91,15 +95,16 @@ impl Splice {
         session.finish(&Report { outcome, tallies });
     }
 
-    fn arm(&mut self, at: Moment) {
-        self.armed = Some(at);
-        self.timer.as_mut().reset(self.origin + Duration::from_nanos(at.nanos()));
+    /// Wakes `at`, for what is due at `deadline`.
+    fn arm(&mut self, deadline: Moment, at: Moment) {
+        self.armed = Some(deadline);
+        self.timer.as_mut().reset(instant(at));
     }
 
     /// Writes what is queued, ends both streams, and reads on until the peers end theirs: a socket closed with unread
     /// bytes in it is reset, and the reset can overtake our Close.
     fn poll_ending(&mut self, cx: &mut Context<'_>, deadline: Moment, abandoned: Option<Side>) -> Poll<()> {
-        let now = self.now();
+        let now = moment(Instant::now());
         let late = deadline <= now;
         let mut over = true;
         for side in Side::BOTH {
@@ -109,10 +114,19 @@ impl Splice {
             return Poll::Ready(());
         }
         if self.armed != Some(deadline) {
-            self.arm(deadline);
+            self.arm(deadline, deadline);
         }
         if self.timer.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { Poll::Pending }
     }
+}
+
+/// When to look at a deadline: a little late, by less than a 64th of the wait, together with the other sessions whose
+/// deadlines are about then. Idle sessions by the thousand then cost a wake for each batch, not for each heartbeat.
+fn together(deadline: Moment, now: Moment) -> Moment {
+    let slack = u64::try_from(deadline.since(now).as_nanos()).unwrap_or(u64::MAX) / 64;
+    // The largest power of two that fits: the grids of all waits share their lines.
+    let grid = slack.checked_ilog2().map_or(1, |log| 1 << log);
+    Moment::from_nanos(deadline.nanos().checked_next_multiple_of(grid).unwrap_or(u64::MAX))
 }
 
 impl Future for Splice {
@@ -143,5 +157,42 @@ impl Drop for Splice {
     /// Cut off: what had passed by then is told all the same.
     fn drop(&mut self) {
         self.report();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    #[test]
+    fn deadlines_are_looked_at_late_by_a_64th_of_the_wait_at_most_and_never_early() {
+        for millis in [0, 1, 5, 63, 64, 100, 1000, 20_000, 27_123, 86_400_000] {
+            for start in [0, 1, 12_345_678_901, u64::MAX / 2] {
+                let now = Moment::from_nanos(start);
+                let wait = Duration::from_millis(millis);
+                let at = together(now + wait, now);
+                assert!(at >= now + wait, "{wait:?} after {start}");
+                assert!(at.since(now + wait) <= wait / 64, "{wait:?} after {start}: {at:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn sessions_that_wait_about_as_long_wake_together() {
+        let wakes: HashSet<Moment> = (0..1000u32)
+            .map(|n| {
+                let now = Moment::from_millis(u64::from(n));
+                together(now + Duration::from_secs(25), now)
+            })
+            .collect();
+        assert!(wakes.len() <= 5, "{} wakes for a second's sessions", wakes.len());
+    }
+
+    #[test]
+    fn the_end_of_time_is_a_moment_like_any_other() {
+        let now = Moment::default();
+        assert!(together(Moment::from_nanos(u64::MAX - 1), now) >= Moment::from_nanos(u64::MAX - 2));
     }
 }
