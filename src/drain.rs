@@ -123,8 +123,8 @@ impl Sessions {
 }
 
 impl Seat {
-    pub fn handle(&self) -> Arc<Handle> {
-        self.handle.clone()
+    pub fn handle(&self) -> &Handle {
+        &self.handle
     }
 }
 

@@ -83,7 +83,7 @@ impl Session {
     }
 
     /// Through which orders reach it.
-    pub fn handle(&self) -> Arc<Handle> {
+    pub fn handle(&self) -> &Handle {
         self.seat.handle()
     }
 

@@ -69,7 +69,8 @@ struct Open {
     remaining: u64,
     fin: bool,
     mask: Option<[u8; 4]>,
-    phase: u64,
+    /// Of the mask. Its lowest two bits count.
+    phase: u8,
 }
 
 #[derive(Clone, Debug)]
@@ -192,12 +193,12 @@ impl Lane {
         let ended_message = ended_frame && open.fin;
         if message.is_checked_text(rules) {
             let chunk = unread.get(..take).unwrap_or_default();
-            message.utf8 = message.utf8.after(chunk, open.mask, open.phase).map_err(|_| Violation::Utf8)?;
+            message.utf8 = message.utf8.after(chunk, open.mask, open.phase.into()).map_err(|_| Violation::Utf8)?;
             if ended_message && !message.utf8.is_complete() {
                 return Err(Violation::Utf8);
             }
         }
-        open.phase = open.phase.wrapping_add(take as u64);
+        open.phase = open.phase.wrapping_add(take as u8);
         self.open = (!ended_frame).then_some(open);
         self.message = (!ended_message).then_some(message);
         let n = header_size.saturating_add(take);

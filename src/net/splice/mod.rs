@@ -8,7 +8,6 @@ mod leg;
 mod poll;
 
 use super::stream::Stream;
-use crate::drain::Handle;
 use crate::frame::{Control, Pair, Side};
 use crate::moment::Moment;
 use crate::relay::{Effect, Lost, Opening, Outcome, Relay, Rules};
@@ -62,7 +61,6 @@ pub struct Splice {
     stirred: bool,
     /// Until it is finished.
     session: Option<Session>,
-    handle: Arc<Handle>,
     /// The order that came was carried out: its moment is no deadline any more.
     obeyed: bool,
     registered: Option<Waker>,
@@ -105,7 +103,6 @@ impl Splice {
             timer: Box::pin(tokio::time::sleep_until(instant)),
             armed: None,
             stirred: false,
-            handle: session.handle(),
             session: Some(session),
             obeyed: false,
             registered: None,

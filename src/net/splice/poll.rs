@@ -13,12 +13,14 @@ use tokio::time::Instant;
 impl Splice {
     /// The order that is still to be carried out.
     fn ordered(&self) -> Option<Ordered> {
-        self.handle.ordered().filter(|_| !self.obeyed)
+        self.session.as_ref()?.handle().ordered().filter(|_| !self.obeyed)
     }
 
     fn poll_session(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            self.handle.register(cx.waker());
+            if let Some(session) = &self.session {
+                session.handle().register(cx.waker());
+            }
             self.registered = Some(cx.waker().clone());
             // The timer has to learn of it too.
             self.armed = None;
