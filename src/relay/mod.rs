@@ -246,6 +246,11 @@ impl Relay {
         self.legs[to].saying.is_over()
     }
 
+    /// More of a data frame's payload is to come from `from`.
+    pub fn is_inside_frame(&self, from: Side) -> bool {
+        !self.lanes[from].is_between_frames()
+    }
+
     pub fn tally(&self, from: Side) -> &Tally {
         &self.tallies[from]
     }

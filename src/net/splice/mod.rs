@@ -26,6 +26,10 @@ use tokio::time::{Instant, Sleep};
 /// One read. Bursts of small messages like it large.
 const READ_SIZE: usize = 64 * 1024;
 
+/// One read inside a large frame, which is copied and nothing else: what it brought is still in the core's cache when it
+/// is written.
+const BULK_READ: usize = 32 * 1024;
+
 /// A leg is read only while less than this waits for the other leg. It bounds what a slow reader pins.
 const HIGH_WATER: usize = 32 * 1024;
 
@@ -140,7 +144,13 @@ impl Splice {
         SCRATCH.with_borrow_mut(|scratch| {
             let before = self.legs[from].unread.len();
             // Behind what waits there is room up to the mark; where nothing waits a read may be as long as it likes.
-            let end = if waiting == 0 { scratch.len() } else { before + HIGH_WATER - waiting };
+            let end = if waiting > 0 {
+                before + HIGH_WATER - waiting
+            } else if self.relay.is_inside_frame(from) {
+                before + BULK_READ
+            } else {
+                scratch.len()
+            };
             let read = self.read(from, &mut scratch[before..end], cx, now);
             if read.is_none() && !self.stirred && !self.legs[from].unshown {
                 return false;
