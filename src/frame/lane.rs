@@ -193,7 +193,8 @@ impl Lane {
         let ended_message = ended_frame && open.fin;
         if message.is_checked_text(rules) {
             let chunk = unread.get(..take).unwrap_or_default();
-            message.utf8 = message.utf8.after(chunk, open.mask, open.phase.into()).map_err(|_| Violation::Utf8)?;
+            message.utf8 =
+                message.utf8.after(chunk, open.mask, open.phase.into()).map_err(|_| Violation::Utf8)?;
             if ended_message && !message.utf8.is_complete() {
                 return Err(Violation::Utf8);
             }
