@@ -190,11 +190,15 @@ fn a_place_that_is_taken() {
     let _socket = UnixListener::bind(&path).unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let config = dir.path().join("framegate.toml");
-    for bind in [taken.local_addr().unwrap().to_string(), format!("unix:{}", path.display())] {
+    // A gateway's own sockets share their port with each other, and with nobody else.
+    let route = "[[route]]\nbackend = \"ws://127.0.0.1:1\"\n";
+    let other = Gateway::start(&format!("workers = 3\n[[listener]]\nbind = \"127.0.0.1:0\"\n{route}"));
+    let taken = [taken.local_addr().unwrap().to_string(), other.address().to_string()];
+    for bind in taken.into_iter().chain([format!("unix:{}", path.display())]) {
         std::fs::write(
             &config,
             format!(
-                "[[listener]]\nname = \"in\"\nbind = \"{bind}\"\n[[route]]\nbackend = \"ws://127.0.0.1:1\"\n"
+                "workers = 3\n[[listener]]\nname = \"in\"\nbind = \"{bind}\"\n[[route]]\nbackend = \"ws://127.0.0.1:1\"\n"
             ),
         )
         .unwrap();

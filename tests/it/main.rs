@@ -31,3 +31,4 @@ mod timeouts;
 mod tls;
 mod transparency;
 mod unreachable;
+mod workers;
