@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -143,7 +142,7 @@ fn open_entrance(
     let bound = Bound::open(&settings.bind, loops).map_err(|error| {
         format!("listener {}: cannot listen on {}: {error}", settings.name, settings.bind)
     })?;
-    Ok(Entrance { settings: Arc::new(settings), tls: tls.map(TlsAcceptor::from), bound })
+    Ok(Entrance { settings: Arc::new(settings), tls, bound })
 }
 
 struct Signals {

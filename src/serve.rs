@@ -2,20 +2,21 @@
 
 use crate::gateway::{Connection, Gateway};
 use crate::net::listen::{Listener, ListenerSettings};
-use crate::net::stream::{ReadAhead, Socket, Stream};
+use crate::net::stream::{Socket, Stream};
+use crate::net::tls_server::TlsServer;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,7 +24,7 @@ use tokio_util::task::TaskTracker;
 pub struct Door {
     pub listener: Listener,
     pub settings: Arc<ListenerSettings>,
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 /// Accepts until `stop`; every connection is a task of `connections`, and is told of `stop` too.
@@ -46,7 +47,7 @@ pub async fn serve(door: Door, gateway: Arc<Gateway>, stop: CancellationToken, c
 async fn admit(
     socket: Socket,
     listener: Arc<str>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerConfig>>,
     settings: Arc<ListenerSettings>,
     gateway: Arc<Gateway>,
     stop: CancellationToken,
@@ -64,16 +65,14 @@ async fn admit(
     };
     let stream = match tls {
         None => Stream::Plain(socket),
-        Some(acceptor) => {
-            match tokio::time::timeout_at(deadline, acceptor.accept(ReadAhead::new(socket))).await {
-                Ok(Ok(stream)) => {
-                    connection.sni = stream.get_ref().1.server_name().map(str::to_ascii_lowercase);
-                    Stream::Tls(Box::new(stream.into()))
-                }
-                Ok(Err(error)) => return log_failure(&connection, "tls", &error.to_string()),
-                Err(_) => return log_failure(&connection, "tls_timeout", "the TLS handshake took too long"),
+        Some(config) => match tokio::time::timeout_at(deadline, TlsServer::accept(socket, config)).await {
+            Ok(Ok((stream, sni))) => {
+                connection.sni = sni;
+                Stream::TlsServer(stream)
             }
-        }
+            Ok(Err(error)) => return log_failure(&connection, "tls", &error.to_string()),
+            Err(_) => return log_failure(&connection, "tls_timeout", "the TLS handshake took too long"),
+        },
     };
     let left = deadline.saturating_duration_since(Instant::now());
     speak_http(stream, connection, &settings, left, gateway, stop).await;

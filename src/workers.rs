@@ -4,19 +4,19 @@
 use crate::gateway::Gateway;
 use crate::net::listen::{Bound, ListenerSettings};
 use crate::serve::{Door, serve};
+use rustls::ServerConfig;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// A listener of the process, bound once for each loop.
 pub struct Entrance {
     pub settings: Arc<ListenerSettings>,
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<ServerConfig>>,
     pub bound: Vec<Bound>,
 }
 

@@ -64,7 +64,7 @@ impl Dialer {
             return Ok(Stream::Plain(socket));
         };
         match connector.connect(name.clone(), ReadAhead::new(socket)).await {
-            Ok(stream) => Ok(Stream::Tls(Box::new(stream.into()))),
+            Ok(stream) => Ok(Stream::TlsClient(Box::new(stream))),
             Err(error) => {
                 Err(Refusal::BackendTls.because(format!("TLS with {}: {error}", self.backend.server)))
             }

@@ -1,6 +1,7 @@
 //! The one stream type of the gateway: TCP or unix socket, in the clear or under TLS, on either leg. hyper serves it,
 //! and after the upgrade the splice owns it.
 
+use super::tls_server::TlsServer;
 use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::TlsStream;
+use tokio_rustls::client::TlsStream;
 
 /// A socket.
 #[derive(Debug)]
@@ -22,10 +23,13 @@ pub enum Socket {
 #[derive(Debug)]
 pub enum Stream {
     Plain(Socket),
-    Tls(Box<TlsStream<ReadAhead>>),
+    /// A client's: we are TLS's server.
+    TlsServer(Box<TlsServer<Socket>>),
+    /// A backend's: we are TLS's client.
+    TlsClient(Box<TlsStream<ReadAhead>>),
 }
 
-/// A socket under TLS. rustls asks for 4 KiB at a time; the kernel is asked for sixteen times that, and what rustls did
+/// A backend's socket under TLS. rustls asks for 4 KiB at a time; the kernel is asked for sixteen times that, and what rustls did
 /// not want yet is kept. Nothing is kept while nothing is under way.
 #[derive(Debug)]
 pub struct ReadAhead {
@@ -76,7 +80,8 @@ impl Stream {
     pub fn abandon(&self) {
         let socket = match self {
             Stream::Plain(socket) => socket,
-            Stream::Tls(tls) => &tls.get_ref().0.socket,
+            Stream::TlsServer(tls) => tls.socket(),
+            Stream::TlsClient(tls) => &tls.get_ref().0.socket,
         };
         if let Socket::Tcp(tcp) = socket {
             let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
@@ -119,7 +124,8 @@ impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let tls = match self.get_mut() {
             Stream::Plain(socket) => return Pin::new(socket).poll_read(cx, buf),
-            Stream::Tls(tls) => tls,
+            Stream::TlsServer(tls) => return Pin::new(tls).poll_read(cx, buf),
+            Stream::TlsClient(tls) => tls,
         };
         let start = buf.filled().len();
         loop {
@@ -188,4 +194,9 @@ macro_rules! delegate_write {
 
 delegate_write!(Socket, Self::Tcp(inner) => inner, Self::Unix(inner) => inner);
 delegate_write!(ReadAhead, Self { socket, .. } => socket);
-delegate_write!(Stream, Self::Plain(inner) => inner, Self::Tls(inner) => inner);
+delegate_write!(
+    Stream,
+    Self::Plain(inner) => inner,
+    Self::TlsServer(inner) => inner,
+    Self::TlsClient(inner) => inner
+);

@@ -3,6 +3,7 @@
 
 pub use super::pem::{read_certificates, read_key};
 
+use super::tls_server::note_asked_name;
 use crate::backend::{BackendTls, Roots};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
@@ -127,6 +128,7 @@ struct BySni {
 
 impl ResolvesServerCert for BySni {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        note_asked_name(hello.server_name());
         let asked = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
         let covers = |certified: &&Arc<CertifiedKey>| {
             let parsed =

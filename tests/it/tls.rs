@@ -153,6 +153,22 @@ fn a_second_connection_resumes() {
 }
 
 #[test]
+fn a_session_that_is_resumed_is_held_to_its_name_too() {
+    let routes = "[[route]]\nhost = \"a.test\"\nbackend = \"BACKEND\"\n\
+                  [[route]]\nhost = \"c.test\"\nbackend = \"BACKEND\"\n";
+    let (front, authority) = front(&["a.test", "c.test"], "", routes);
+    for versions in [&[&TLS12], &[&TLS13]] {
+        let client = TlsClient::versions(&authority, versions);
+        upgrade(&front, &mut client.connect(front.gateway.address(), "a.test").unwrap(), "a.test");
+        let mut raw = client.connect(front.gateway.address(), "a.test").unwrap();
+        assert_eq!(raw.stream.conn.handshake_kind(), Some(HandshakeKind::Resumed), "{:?}", versions[0]);
+        raw.send(Ask::new().with(&["Host: c.test"]).bytes());
+        expect_refusal(&mut raw, 421, "misdirected");
+        front.expect_refused_in_log(421, "misdirected");
+    }
+}
+
+#[test]
 fn no_early_data() {
     let (front, authority) = front(&["a.test"], "", ANY_ROUTE);
     let mut client = TlsClient::versions(&authority, &[&TLS13]);
