@@ -3,7 +3,9 @@
 //! Fields are passed as plain strings, never as preformatted text: the writer then quotes and escapes them, so that
 //! nothing a peer sent can break a line or forge one.
 
+use super::text::Text;
 use std::borrow::Cow;
+use std::io::{self, IsTerminal};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,12 +62,10 @@ pub fn start(settings: &LogSettings, overrides: Option<&str>) -> Result<(), Stri
         }
         None => EnvFilter::new(format!("error,framegate={level}")),
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let started = match settings.format {
-        LogFormat::Text => {
-            let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            lines.with_ansi(is_terminal).try_init()
-        }
+        LogFormat::Text if io::stderr().is_terminal() => lines.with_ansi(true).try_init(),
+        LogFormat::Text => lines.with_ansi(false).event_format(Text).try_init(),
         LogFormat::Json => {
             lines.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
         }
