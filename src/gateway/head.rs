@@ -36,7 +36,12 @@ pub(super) fn request_id(headers: &HeaderMap) -> String {
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
     };
     let given = headers.get(forward::X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(fit);
-    given.map_or_else(|| format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)), String::from)
+    given.map_or_else(random_id, String::from)
+}
+
+fn random_id() -> String {
+    let random = fastrand::u128(..);
+    (0..32).map(|place| char::from(b"0123456789abcdef"[(random >> (4 * place)) as usize & 0xF])).collect()
 }
 
 /// A path for a log line: names of query parameters, and their values only where the operator debugs. Tokens travel in

@@ -2,8 +2,8 @@
 //! `Forwarded` (RFC 7239) say who the client is, and what an untrusted client wrote in their place is replaced.
 
 use super::reply::{DEFLATE, extension_name};
-use super::tokens;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use super::{address_text, tokens};
+use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use std::net::IpAddr;
 
 /// What a route changes on the way.
@@ -50,19 +50,40 @@ pub const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-po
 pub const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-const HOP_BY_HOP: [HeaderName; 10] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("http2-settings"),
-    // hyper answers 100-continue itself when the body is first asked for.
-    header::EXPECT,
-    header::TRAILER,
-];
+/// In lower case, as every name is.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            // hyper answers 100-continue itself when the body is first asked for.
+            | "expect"
+            | "trailer"
+    )
+}
+
+/// What the gateway vouches for toward a backend.
+fn is_vouched_for(name: &str) -> bool {
+    says_who_it_is(name) || name == "x-request-id"
+}
+
+fn says_who_it_is(name: &str) -> bool {
+    matches!(
+        name,
+        "x-forwarded-for"
+            | "x-forwarded-proto"
+            | "x-forwarded-host"
+            | "x-forwarded-port"
+            | "x-real-ip"
+            | "forwarded"
+    )
+}
 
 /// Makes a client's headers those of the request to the backend.
 pub fn request_headers(
@@ -72,10 +93,10 @@ pub fn request_headers(
     server: &str,
     upgrade: bool,
 ) {
-    remove_hop_by_hop(headers);
-    remove_lookalikes(headers);
+    let client_is_believed = hop.peer_is_trusted;
+    remove(headers, upgrade, |name| imitates(name) || (!client_is_believed && says_who_it_is(name)));
     match &rules.host {
-        HostHeader::Keep => set(headers, header::HOST, hop.authority),
+        HostHeader::Keep => set_if_missing(headers, header::HOST, hop.authority),
         HostHeader::Backend => set(headers, header::HOST, server),
         HostHeader::Literal(value) => {
             headers.insert(header::HOST, value.clone());
@@ -91,11 +112,13 @@ pub fn request_headers(
 
 /// Makes a backend's headers those of the answer to the client.
 pub fn response_headers(headers: &mut HeaderMap, rules: &HeaderRules, upgrade: bool) {
-    let kept = upgrade.then(|| headers.get(header::UPGRADE).cloned()).flatten();
-    remove_hop_by_hop(headers);
-    if let Some(upgrade) = kept {
+    remove(headers, upgrade, |_| false);
+    if upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::UPGRADE, upgrade);
+        // As the backend wrote it, and once.
+        if let Some(upgrade) = headers.get(header::UPGRADE).cloned() {
+            headers.insert(header::UPGRADE, upgrade);
+        }
     }
     edit(headers, &rules.response);
 }
@@ -103,6 +126,9 @@ pub fn response_headers(headers: &mut HeaderMap, rules: &HeaderRules, upgrade: b
 /// Leaves in the offer only what frames can be followed under, and says whether permessage-deflate is still in it.
 /// Offers that are left stand as the client wrote them.
 pub fn narrow_extensions(headers: &mut HeaderMap, keep_deflate: bool) -> bool {
+    if !headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+        return false;
+    }
     let offered: Vec<&str> = tokens(headers, &header::SEC_WEBSOCKET_EXTENSIONS).collect();
     let known: Vec<&str> =
         offered.iter().copied().filter(|offer| keep_deflate && extension_name(offer) == DEFLATE).collect();
@@ -122,12 +148,17 @@ pub fn narrow_extensions(headers: &mut HeaderMap, keep_deflate: bool) -> bool {
     }
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let nominated: Vec<HeaderName> = tokens(headers, &header::CONNECTION)
+/// Removes what concerns one hop only, and what else is to go. The two names of an upgrade stay where they are: what
+/// they say is the caller's.
+fn remove(headers: &mut HeaderMap, upgrade: bool, also: impl Fn(&str) -> bool) {
+    let stays = |name: &str| upgrade && matches!(name, "connection" | "upgrade");
+    let nominated = tokens(headers, &header::CONNECTION)
+        .filter(|token| !token.eq_ignore_ascii_case("upgrade"))
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-        .filter(|name| !is_load_bearing(name))
-        .collect();
-    for name in nominated.iter().chain(&HOP_BY_HOP) {
+        .filter(|name| !is_load_bearing(name));
+    let others = headers.keys().filter(|name| is_hop_by_hop(name.as_str()) || also(name.as_str())).cloned();
+    let found: Vec<HeaderName> = nominated.chain(others).filter(|name| !stays(name.as_str())).collect();
+    for name in found {
         headers.remove(name);
     }
 }
@@ -138,52 +169,29 @@ fn is_load_bearing(name: &HeaderName) -> bool {
 }
 
 /// `X_Forwarded_For` is `X-Forwarded-For` to every CGI-like server: nothing may imitate what we vouch for.
-fn remove_lookalikes(headers: &mut HeaderMap) {
-    let vouched =
-        [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, X_FORWARDED_PORT, X_REAL_IP, X_REQUEST_ID];
-    let imitates = |name: &HeaderName| {
-        name.as_str().contains('_') && {
-            let dashed = name.as_str().replace('_', "-");
-            vouched.iter().any(|real| real.as_str() == dashed)
-        }
-    };
-    let found: Vec<HeaderName> = headers.keys().filter(|name| imitates(name)).cloned().collect();
-    for name in found {
-        headers.remove(name);
-    }
+fn imitates(name: &str) -> bool {
+    name.contains('_') && is_vouched_for(&name.replace('_', "-"))
 }
 
 fn say_who_it_is(headers: &mut HeaderMap, hop: Hop<'_>) {
-    if !hop.peer_is_trusted {
-        for name in [
-            X_FORWARDED_FOR,
-            X_FORWARDED_PROTO,
-            X_FORWARDED_HOST,
-            X_FORWARDED_PORT,
-            X_REAL_IP,
-            header::FORWARDED,
-        ] {
-            headers.remove(name);
-        }
+    let peer = hop.peer.map(address_text);
+    if let Some(peer) = &peer {
+        append_to_list(headers, X_FORWARDED_FOR, peer);
     }
-    if let Some(peer) = hop.peer {
-        append_to_list(headers, X_FORWARDED_FOR, &peer.to_string());
-    }
-    let forwarded = format!(
-        "for={};host={};proto={}",
-        hop.peer.map_or("unknown".into(), forwarded_node),
-        quoted_if_need_be(hop.authority),
-        hop.scheme
-    );
-    append_to_list(headers, header::FORWARDED, &forwarded);
+    append_to_list(headers, header::FORWARDED, &forwarded(hop, peer.as_deref()));
     // A trusted proxy in front of us saw the client's own scheme and host: its word stands.
     let told: Vec<&str> =
         tokens(headers, &X_FORWARDED_PROTO).map(|told| http_scheme(told).unwrap_or(told)).collect();
-    let proto = if told.is_empty() { hop.scheme.to_string() } else { told.join(", ") };
-    set(headers, X_FORWARDED_PROTO, &proto);
+    match told.as_slice() {
+        [] => set(headers, X_FORWARDED_PROTO, hop.scheme),
+        told => {
+            let told = told.join(", ");
+            set(headers, X_FORWARDED_PROTO, &told);
+        }
+    }
     set_if_missing(headers, X_FORWARDED_HOST, hop.authority);
     if let Some(port) = hop.port {
-        set_if_missing(headers, X_FORWARDED_PORT, &port.to_string());
+        headers.entry(X_FORWARDED_PORT).or_insert_with(|| port.into());
     }
     set(headers, X_REQUEST_ID, hop.request_id);
 }
@@ -197,30 +205,42 @@ pub fn http_scheme(told: &str) -> Option<&'static str> {
     (told.eq_ignore_ascii_case("http") || told.eq_ignore_ascii_case("ws")).then_some("http")
 }
 
-/// RFC 7239 6: IPv6 in brackets, and therefore in quotes.
-fn forwarded_node(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("\"[{address}]\""),
+/// RFC 7239: a token or a quoted string each; IPv6 in brackets (6), and therefore in quotes.
+fn forwarded(hop: Hop<'_>, peer: Option<&str>) -> String {
+    let mut entry = String::with_capacity(64 + hop.authority.len());
+    entry.push_str("for=");
+    match (hop.peer, peer) {
+        (Some(IpAddr::V6(_)), Some(peer)) => push_all(&mut entry, ["\"[", peer, "]\""]),
+        (_, peer) => entry.push_str(peer.unwrap_or("unknown")),
     }
+    let is_token =
+        hop.authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    let quote = if is_token { "" } else { "\"" };
+    push_all(&mut entry, [";host=", quote, hop.authority, quote, ";proto=", hop.scheme]);
+    entry
 }
 
-fn quoted_if_need_be(authority: &str) -> String {
-    let is_token =
-        authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-    if is_token { authority.to_string() } else { format!("\"{authority}\"") }
+fn push_all<const N: usize>(to: &mut String, parts: [&str; N]) {
+    for part in parts {
+        to.push_str(part);
+    }
 }
 
 fn append_to_list(headers: &mut HeaderMap, name: HeaderName, entry: &str) {
     let mut list: Vec<&str> = tokens(headers, &name).collect();
+    if list.is_empty() {
+        return set(headers, name, entry);
+    }
     list.push(entry);
     let list = list.join(", ");
     set(headers, name, &list);
 }
 
 fn set_if_missing(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if !headers.contains_key(&name) {
-        set(headers, name, value);
+    if let Entry::Vacant(place) = headers.entry(name)
+        && let Ok(value) = HeaderValue::from_str(value)
+    {
+        place.insert(value);
     }
 }
 
