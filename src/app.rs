@@ -49,7 +49,6 @@ pub fn run(setup: Setup) -> Result<End, String> {
 async fn run_until_signal(setup: Setup) -> Result<End, String> {
     let mut signals = Signals::listen()?;
     let sessions = Arc::new(Sessions::default());
-    let sessions_tasks = TaskTracker::new();
     let Plan { workers, trusted_proxies, log, shutdown, listeners, backends, routes } = setup.plan;
     let dialers = backends.into_iter().map(Dialer::new).collect::<Result<Vec<_>, _>>()?;
     let gateway = Arc::new(Gateway {
@@ -57,7 +56,6 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
         backends: dialers,
         trusted: trusted_proxies,
         sessions: sessions.clone(),
-        tasks: sessions_tasks.clone(),
         access_log: log.access,
         query: log.query,
     });
@@ -89,11 +87,9 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
         let deadline = leave(&shutdown, &sessions, &stop).await;
         accepting.close();
         connections.close();
-        sessions_tasks.close();
         let all_gone = async {
             accepting.wait().await;
             connections.wait().await;
-            sessions_tasks.wait().await;
             sessions.gone().await;
         };
         if tokio::time::timeout_at(deadline, all_gone).await.is_err() {

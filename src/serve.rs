@@ -1,19 +1,20 @@
 //! A listener at work: accept, TLS, hyper, each under its deadline, until the gateway goes away.
 
-use crate::gateway::{Connection, Gateway};
+use crate::gateway::{Answered, Begun, Connection, Gateway};
 use crate::net::listen::{Listener, ListenerSettings};
+use crate::net::splice::{Splice, Taken};
 use crate::net::stream::{Socket, Stream};
 use crate::net::tls_server::TlsServer;
-use http::{Request, StatusCode};
+use http::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
@@ -32,37 +33,45 @@ pub async fn serve(door: Door, gateway: Arc<Gateway>, stop: CancellationToken, c
     let Door { listener, settings, tls } = door;
     // Shared by every session of the listener.
     let name: Arc<str> = settings.name.as_str().into();
+    let local_port = listener.port();
     loop {
-        let socket = tokio::select! {
+        let (socket, peer) = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            socket = listener.accept() => socket,
+            accepted = listener.accept() => accepted,
         };
-        let visit = admit(socket, name.clone(), tls.clone(), settings.clone(), gateway.clone(), stop.clone());
-        connections.spawn(visit);
+        let connection = Connection {
+            listener: name.clone(),
+            redirect_to_https: settings.redirect_to_https,
+            tls: tls.is_some(),
+            sni: None,
+            peer,
+            local_port,
+            idle: Default::default(),
+        };
+        let visit = admit(socket, connection, tls.clone(), settings.clone(), gateway.clone(), stop.clone());
+        connections.spawn(go_through(Box::pin(visit)));
     }
 }
 
-/// One connection, from its first byte to its last HTTP exchange. An upgraded one goes on in the session's own task.
+/// One connection, from its first byte to its last. What comes before a session is in a room of its own, for a task keeps
+/// the size of the largest thing it ever did, and sessions are many and long.
+async fn go_through(visit: Pin<Box<impl Future<Output = Option<Splice>>>>) {
+    if let Some(session) = visit.await {
+        session.await;
+    }
+}
+
+/// From the first byte to the last HTTP exchange, and the session that goes on from there.
 async fn admit(
     socket: Socket,
-    listener: Arc<str>,
+    mut connection: Connection,
     tls: Option<Arc<ServerConfig>>,
     settings: Arc<ListenerSettings>,
     gateway: Arc<Gateway>,
     stop: CancellationToken,
-) {
-    socket.tune();
+) -> Option<Splice> {
     let deadline = Instant::now() + settings.handshake_timeout;
-    let mut connection = Connection {
-        listener,
-        redirect_to_https: settings.redirect_to_https,
-        tls: tls.is_some(),
-        sni: None,
-        peer: socket.peer_ip(),
-        local_port: socket.local_address().map(|address| address.port()),
-        idle: Default::default(),
-    };
     let stream = match tls {
         None => Stream::Plain(socket),
         Some(config) => match tokio::time::timeout_at(deadline, TlsServer::accept(socket, config)).await {
@@ -70,39 +79,49 @@ async fn admit(
                 connection.sni = sni;
                 Stream::TlsServer(stream)
             }
-            Ok(Err(error)) => return log_failure(&connection, "tls", &error.to_string()),
-            Err(_) => return log_failure(&connection, "tls_timeout", "the TLS handshake took too long"),
+            Ok(Err(error)) => {
+                log_failure(&connection, "tls", &error.to_string());
+                return None;
+            }
+            Err(_) => {
+                log_failure(&connection, "tls_timeout", "the TLS handshake took too long");
+                return None;
+            }
         },
     };
     let left = deadline.saturating_duration_since(Instant::now());
-    speak_http(stream, connection, &settings, left, gateway, stop).await;
+    speak_http(stream, &connection, &settings, left, &gateway, stop).await
+}
+
+/// What the requests of a connection leave behind.
+#[derive(Default)]
+struct Visited {
+    /// There was one.
+    asked: bool,
+    begun: Option<Begun>,
+    /// An upgrade was asked for and the answer was another one.
+    turned_down: bool,
 }
 
 async fn speak_http(
     stream: Stream,
-    connection: Connection,
+    connection: &Connection,
     settings: &ListenerSettings,
     head_timeout: Duration,
-    gateway: Arc<Gateway>,
+    gateway: &Gateway,
     stop: CancellationToken,
-) {
-    let connection = Arc::new(connection);
-    let asked = Arc::new(AtomicBool::new(false));
-    let service = service_fn({
-        let (connection, asked) = (connection.clone(), asked.clone());
-        move |request: Request<Incoming>| {
-            asked.store(true, Ordering::Relaxed);
-            let (gateway, connection) = (gateway.clone(), connection.clone());
-            async move {
-                let upgrade = request.extensions().get::<OnUpgrade>().cloned();
-                let response = gateway.handle(&connection, request).await;
-                if let Some(upgrade) =
-                    upgrade.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS)
-                {
-                    gateway.tasks.spawn(end_in_order(upgrade));
-                }
-                Ok::<_, Infallible>(response)
-            }
+) -> Option<Splice> {
+    let visited = Mutex::new(Visited::default());
+    let note = || visited.lock().unwrap_or_else(PoisonError::into_inner);
+    let service = service_fn(|request: Request<Incoming>| {
+        note().asked = true;
+        async {
+            let is_upgrade = request.extensions().get::<OnUpgrade>().is_some();
+            let Answered { response, begun } = gateway.handle(connection, request).await;
+            let mut visited = note();
+            visited.turned_down = is_upgrade && begun.is_none();
+            visited.begun = begun;
+            Ok::<_, Infallible>(response)
         }
     });
     let mut http = http1::Builder::new();
@@ -113,41 +132,51 @@ async fn speak_http(
         .auto_date_header(false)
         .max_header_size(settings.max_header_size)
         .max_buf_size(settings.max_header_size.max(MIN_BUFFER));
-    let served = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    tokio::pin!(served);
+    // Not `with_upgrades`: the stream comes back here.
+    let mut served = http.serve_connection(TokioIo::new(stream), service);
     let result = tokio::select! {
-        result = served.as_mut() => result,
+        biased;
+        result = &mut served => result,
         () = stop.cancelled() => {
-            served.as_mut().graceful_shutdown();
-            served.await
+            Pin::new(&mut served).graceful_shutdown();
+            (&mut served).await
         }
     };
+    let Parts { io, read_buf, .. } = served.into_parts();
+    let (stream, visited) = (io.into_inner(), visited.into_inner().unwrap_or_else(PoisonError::into_inner));
+    match (&result, visited.begun) {
+        (Ok(()), Some(begun)) => return Some(begun.go_on(Taken { stream, early: read_buf })),
+        (Ok(()), None) if visited.turned_down => end_in_order(stream).await,
+        (Err(_), Some(begun)) => begun.call_off(),
+        _ => drop(stream),
+    }
     if let Err(error) = result {
         use std::error::Error;
         let why = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
         let cause = match &error {
             // A kept connection whose client asked no more: that is how those end.
-            error if error.is_timeout() && asked.load(Ordering::Relaxed) => {
-                return tracing::debug!(client = ?connection.peer, "connection was idle");
+            error if error.is_timeout() && visited.asked => {
+                tracing::debug!(client = ?connection.peer, "connection was idle");
+                return None;
             }
             error if error.is_timeout() => "head_timeout",
             error if error.is_parse_too_large() => "head_too_large",
             error if error.is_parse() => "request",
             // The client hung up, or its stream broke: there is nobody to tell and nothing to mend.
-            _ => return tracing::debug!(client = ?connection.peer, error = why.as_str(), "connection ended"),
+            _ => {
+                tracing::debug!(client = ?connection.peer, error = why.as_str(), "connection ended");
+                return None;
+            }
         };
-        log_failure(&connection, cause, &why);
+        log_failure(connection, cause, &why);
     }
+    None
 }
 
-/// Once an upgrade was asked for, hyper gives the stream away at the end, even when the answer was another one, and
-/// leaves it to whoever waits for it: without this, TLS would end as if somebody had cut it.
-async fn end_in_order(upgrade: OnUpgrade) {
-    if let Ok(upgraded) = upgrade.await
-        && let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>()
-    {
-        let _ = tokio::time::timeout(LAST_WORD, parts.io.into_inner().shutdown()).await;
-    }
+/// Once an upgrade was asked for, hyper hands the stream back as it is, even when the answer was another one: without
+/// this, TLS would end as if somebody had cut it.
+async fn end_in_order(mut stream: Stream) {
+    let _ = tokio::time::timeout(LAST_WORD, stream.shutdown()).await;
 }
 
 /// For TLS to say that it ends, to a client that may read no more.

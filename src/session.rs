@@ -3,6 +3,7 @@
 
 use crate::drain::{Handle, Seat};
 use crate::frame::{Close, Pair, Side};
+use crate::handshake::address_text;
 use crate::observe::log::printable;
 use crate::relay::{By, Cause, Outcome, Tally};
 use crate::route::Route;
@@ -40,13 +41,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// The 101 was given, and one side was gone before its first frame.
-    pub fn lost_at_the_start(side: Side) -> Report {
-        let cause = match side {
-            Side::Client => Cause::ClientLost,
-            Side::Backend => Cause::BackendLost,
-        };
-        let outcome = Outcome { by: By::from(side), cause, about: Some(side), close: Close::default() };
+    /// The client was gone before it had its 101.
+    pub fn client_lost_at_the_start() -> Report {
+        let (by, cause, about) = (By::Client, Cause::ClientLost, Some(Side::Client));
+        let outcome = Outcome { by, cause, about, close: Close::default() };
         Report { outcome, tallies: Pair::default() }
     }
 }
@@ -151,7 +149,7 @@ impl Drop for Session {
 
 /// A client's address as it stands in lines; a unix socket has none.
 pub fn shown_address(address: Option<IpAddr>) -> String {
-    address.map_or("unix".into(), |address| address.to_string())
+    address.map_or("unix".into(), address_text)
 }
 
 /// Some applications pass a bearer token as a subprotocol, and some servers agree to it: it is not for the log.

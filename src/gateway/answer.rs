@@ -66,11 +66,11 @@ pub(super) fn log_refusal(
 
 pub(super) fn log_passed_on(visit: &Visit<'_>, route: &Route, status: StatusCode) {
     tracing::info!(
-        id = visit.id.as_str(),
+        id = visit.id,
         listener = &*visit.connection.listener,
         client = shown_address(visit.client).as_str(),
         route = route.name.as_str(),
-        path = visit.shown_path.as_str(),
+        path = visit.shown_path,
         status = status.as_u16(),
         cause = "backend_status",
         "handshake answered by the backend"

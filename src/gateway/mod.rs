@@ -5,15 +5,13 @@ mod answer;
 mod head;
 
 use crate::drain::{Seat, Sessions};
-use crate::frame::Side;
 use crate::handshake::forward::{self, Hop};
 use crate::handshake::reply::{self, Agreed, Offer};
 use crate::handshake::request::{Asked, Upgrade, Wants};
 use crate::handshake::tokens;
 use crate::net::dial::Dialer;
-use crate::net::http::{self as backend_http, Answer, Exchange, NotSent, RequestBody, Switched};
+use crate::net::http::{self as backend_http, Answer, Exchange, NotSent, RequestBody};
 use crate::net::splice::{Splice, Taken};
-use crate::net::stream::Stream;
 use crate::observe::log::QueryValues;
 use crate::policy::address::TrustedProxies;
 use crate::policy::origin::{OriginFacts, OriginMode};
@@ -28,15 +26,28 @@ use http::{Request, Response, StatusCode, request};
 use http_body_util::{Either, Empty, Full};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
-use tokio_util::task::TaskTracker;
 
 /// What goes back to a client: a backend's body as it streams in, or a short text of our own.
 pub type ResponseBody = Either<Incoming, Full<Bytes>>;
+
+/// What `Gateway::handle` has to give.
+pub struct Answered {
+    pub response: Response<ResponseBody>,
+    /// With a 101: the session behind it.
+    pub begun: Option<Begun>,
+}
+
+/// A session whose client is yet to hear of it.
+pub struct Begun {
+    session: Session,
+    backend: Taken,
+    route: Arc<Route>,
+    deflate: bool,
+}
 
 /// Everything that the requests of a running gateway share.
 pub struct Gateway {
@@ -45,8 +56,6 @@ pub struct Gateway {
     pub backends: Vec<Dialer>,
     pub trusted: TrustedProxies,
     pub sessions: Arc<Sessions>,
-    /// The tasks of the sessions.
-    pub tasks: TaskTracker,
     pub access_log: bool,
     pub query: QueryValues,
 }
@@ -68,13 +77,13 @@ pub struct Connection {
 /// A request with what the steps found out about it.
 struct Visit<'a> {
     connection: &'a Connection,
-    id: String,
+    id: &'a str,
     asked: Asked,
     client: Option<IpAddr>,
     peer_is_trusted: bool,
     /// As the browser sees it: a trusted proxy in front of us may have ended TLS.
     scheme: &'static str,
-    shown_path: String,
+    shown_path: &'a str,
 }
 
 /// That a route's policies let the request in. What needs approval takes this, not a bool.
@@ -84,11 +93,7 @@ struct Permit<'a> {
 
 impl Gateway {
     /// Answers one request. Never fails: whatever goes wrong is an answer.
-    pub async fn handle(
-        &self,
-        connection: &Connection,
-        request: Request<Incoming>,
-    ) -> Response<ResponseBody> {
+    pub async fn handle(&self, connection: &Connection, request: Request<Incoming>) -> Answered {
         let (head, body) = request.into_parts();
         let id = request_id(&head.headers);
         let shown_path = shown_path(&head.uri, self.query);
@@ -97,29 +102,30 @@ impl Gateway {
         let refused = match Asked::read(&head) {
             Err(refused) => refused,
             Ok(asked) => {
-                let visit = self.visit(connection, id.clone(), shown_path.clone(), client, &head, asked);
+                let visit = self.visit(connection, &id, &shown_path, client, &head, asked);
                 match self.serve(&visit, head, body).await {
-                    Ok(response) => return response,
+                    Ok(answered) => return answered,
                     Err(refused) => refused,
                 }
             }
         };
         log_refusal(connection, client, &id, &shown_path, &refused);
-        refusal_response(&refused)
+        refusal_response(&refused).into()
     }
 
     fn visit<'a>(
         &self,
         connection: &'a Connection,
-        id: String,
-        shown_path: String,
+        id: &'a str,
+        shown_path: &'a str,
         client: Option<IpAddr>,
         head: &request::Parts,
         asked: Asked,
     ) -> Visit<'a> {
         let peer_is_trusted = self.trusted.trusts(connection.peer);
         let own = if connection.tls { "https" } else { "http" };
-        let told = tokens(&head.headers, &forward::X_FORWARDED_PROTO).last().filter(|_| peer_is_trusted);
+        let told = || tokens(&head.headers, &forward::X_FORWARDED_PROTO).last();
+        let told = if peer_is_trusted { told() } else { None };
         let scheme = told.and_then(forward::http_scheme).unwrap_or(own);
         Visit { connection, id, asked, client, peer_is_trusted, scheme, shown_path }
     }
@@ -129,15 +135,15 @@ impl Gateway {
         visit: &Visit<'_>,
         head: request::Parts,
         body: Incoming,
-    ) -> Result<Response<ResponseBody>, Refused> {
+    ) -> Result<Answered, Refused> {
         if visit.connection.redirect_to_https {
-            return Ok(redirect_to_https(visit, &head));
+            return Ok(redirect_to_https(visit, &head).into());
         }
         let route = self.find(visit, &head.headers)?;
         let permit = self.judge(visit, route, &head.headers)?;
         match &visit.asked.wants {
             Wants::Upgrade(upgrade) => self.upgrade(visit, &permit, upgrade, head).await,
-            Wants::Plain => self.plain(visit, &permit, head, body).await,
+            Wants::Plain => self.plain(visit, &permit, head, body).await.map(Answered::from),
         }
     }
 
@@ -183,14 +189,15 @@ impl Gateway {
         }
         let origins: Vec<&[u8]> = headers.get_all(header::ORIGIN).iter().map(HeaderValue::as_bytes).collect();
         // Behind a trusted proxy the page's host is the one the proxy was asked for.
-        let told = tokens(headers, &forward::X_FORWARDED_HOST).last().filter(|_| visit.peer_is_trusted);
+        let told = || tokens(headers, &forward::X_FORWARDED_HOST).last();
+        let told = if visit.peer_is_trusted { told() } else { None };
         let authority = told.unwrap_or(&visit.asked.authority);
         let facts = OriginFacts { origins: &origins, scheme: visit.scheme, authority };
         match (route.origin.judge(facts), route.origin.mode) {
             (Ok(()), _) => {}
             (Err(denial), OriginMode::Enforce) => return Err(Refusal::Origin.because(denial.0)),
             (Err(denial), OriginMode::Report) => tracing::warn!(
-                id = visit.id.as_str(),
+                id = visit.id,
                 route = route.name.as_str(),
                 cause = Refusal::Origin.cause_word(),
                 detail = denial.0.as_str(),
@@ -206,40 +213,40 @@ impl Gateway {
         permit: &Permit<'_>,
         upgrade: &Upgrade,
         mut head: request::Parts,
-    ) -> Result<Response<ResponseBody>, Refused> {
+    ) -> Result<Answered, Refused> {
         let route = permit.route;
         let seat =
             self.sessions.enter().ok_or_else(|| Refusal::Draining.because("the gateway is draining"))?;
         let dialer = self.dialer(route)?;
-        // Taken out here: the backend's request must not carry the way to the client's stream.
-        let client = head.extensions.remove::<OnUpgrade>();
-        let client =
-            client.ok_or_else(|| Refusal::BadRequest.because("this connection cannot be upgraded"))?;
+        // hyper's own way to the client's stream: the backend's request must not carry it.
+        let can_switch = head.extensions.remove::<OnUpgrade>();
+        can_switch.ok_or_else(|| Refusal::BadRequest.because("this connection cannot be upgraded"))?;
 
         self.prepare(visit, route, &mut head, true)?;
         let deflate =
             forward::narrow_extensions(&mut head.headers, route.compression == Compression::Passthrough);
         let offer = Offer { key: &upgrade.key, subprotocols: &upgrade.subprotocols, deflate };
         let limit = dialer.backend().upgrade_timeout;
-        let backend = dialer.dial().await?;
+        let quiet = route.rules.heartbeat.ping_interval.backend.unwrap_or(Duration::MAX);
+        let backend = dialer.dial(quiet).await?;
         let request = Request::from_parts(head, Either::Right(Empty::new()));
-        let (mut response, switched) = match backend_http::upgrade(backend, request, limit).await? {
-            Answer::Switching(response, switched) => (response, switched),
+        let (mut response, backend) = match backend_http::upgrade(backend, request, limit).await? {
+            Answer::Switching(response, stream, early) => (response, Taken { stream, early }),
             Answer::Other(response) => {
                 log_passed_on(visit, route, response.status());
                 let mut response = self.pass_on(route, response);
                 // What came glued to the request was meant for the stream: it must not be read as another request.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                return Ok(response);
+                return Ok(response.into());
             }
         };
         let agreed = reply::verify(response.headers(), offer)
             .map_err(|why| Refusal::BackendAnswer.because(format!("{}: {why}", dialer.backend().server)))?;
         let session = self.open_session(visit, route, dialer, &agreed, seat);
-        self.tasks.spawn(run(session, client, switched, route.clone(), agreed.deflate));
+        let begun = Begun { session, backend, route: route.clone(), deflate: agreed.deflate };
         response.extensions_mut().remove::<OnUpgrade>();
         forward::response_headers(response.headers_mut(), &route.headers, true);
-        Ok(response.map(|_| Either::Right(Full::default())))
+        Ok(Answered { response: response.map(|_| Either::Right(Full::default())), begun: Some(begun) })
     }
 
     async fn plain(
@@ -280,7 +287,7 @@ impl Gateway {
                 Err(NotSent { refused, .. }) => return Err(refused),
             }
         }
-        let mut exchange = Exchange::begin(dialer.dial().await?).await?;
+        let mut exchange = Exchange::begin(dialer.dial(Duration::MAX).await?).await?;
         let response = exchange.plain(request, limit).await.map_err(|not_sent| not_sent.refused)?;
         *idle = Some((route.backend, exchange));
         self.answer_plain(route, response)
@@ -326,12 +333,15 @@ impl Gateway {
             scheme: if connection.tls { "https" } else { "http" },
             authority: &visit.asked.authority,
             port: connection.local_port,
-            request_id: &visit.id,
+            request_id: visit.id,
         };
-        let server = self.dialer(route)?.backend().server.authority();
-        forward::request_headers(&mut head.headers, hop, &route.headers, &server, upgrade);
-        head.uri = forwarded_target(&visit.asked.path, head.uri.query(), route.strip_prefix.as_deref())
-            .map_err(|why| Refusal::Path.because(why))?;
+        let server = self.dialer(route)?.authority();
+        forward::request_headers(&mut head.headers, hop, &route.headers, server, upgrade);
+        let as_it_is = head.uri.authority().is_none() && head.uri.path() == visit.asked.path;
+        if !as_it_is || route.strip_prefix.is_some() {
+            head.uri = forwarded_target(&visit.asked.path, head.uri.query(), route.strip_prefix.as_deref())
+                .map_err(|why| Refusal::Path.because(why))?;
+        }
         head.version = http::Version::HTTP_11;
         Ok(())
     }
@@ -345,35 +355,33 @@ impl Gateway {
         seat: Seat,
     ) -> Session {
         let facts = Facts {
-            id: visit.id.as_str().into(),
+            id: visit.id.into(),
             route: route.clone(),
             listener: visit.connection.listener.clone(),
             backend: dialer.label(),
             client: visit.client,
             subprotocol: agreed.subprotocol.as_deref().map(|name| shown_subprotocol(name).into()),
         };
-        let (host, path) = (visit.asked.host.as_str(), visit.shown_path.as_str());
+        let (host, path) = (visit.asked.host.as_str(), visit.shown_path);
         let opened = Opened { host, path, deflate: agreed.deflate, tls: visit.connection.tls };
         Session::open(facts, opened, seat, self.access_log)
     }
 }
 
-/// The session's task: both raw streams back from hyper, then the splice. A new task, for a task keeps the size of the
-/// largest thing it ever did.
-async fn run(session: Session, client: OnUpgrade, switched: Switched, route: Arc<Route>, deflate: bool) {
-    let (client, backend) = tokio::join!(take_client(client), switched.into_stream());
-    match (client, backend) {
-        (Some(client), Ok((stream, early))) => {
-            let backend = Taken { stream, early };
-            Splice::new(client, backend, route.rules.clone(), deflate, session).await;
-        }
-        // One side was gone before the first frame; the other's TCP ends with it.
-        (None, _) => session.finish(&Report::lost_at_the_start(Side::Client)),
-        (Some(_), Err(_)) => session.finish(&Report::lost_at_the_start(Side::Backend)),
+impl From<Response<ResponseBody>> for Answered {
+    fn from(response: Response<ResponseBody>) -> Answered {
+        Answered { response, begun: None }
     }
 }
 
-async fn take_client(upgrade: OnUpgrade) -> Option<Taken> {
-    let parts = upgrade.await.ok()?.downcast::<TokioIo<Stream>>().ok()?;
-    Some(Taken { stream: parts.io.into_inner(), early: parts.read_buf })
+impl Begun {
+    /// What is left to do once the client has its 101.
+    pub fn go_on(self, client: Taken) -> Splice {
+        Splice::new(client, self.backend, self.route.rules.clone(), self.deflate, self.session)
+    }
+
+    /// The client was gone before its 101; the backend's TCP ends with it.
+    pub fn call_off(self) {
+        self.session.finish(&Report::client_lost_at_the_start());
+    }
 }

@@ -6,14 +6,20 @@ use crate::backend::{Backend, Server};
 use crate::refusal::{Refusal, Refused};
 use rustls::pki_types::ServerName;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 /// A backend with what dialling it takes, made once.
 pub struct Dialer {
     backend: Backend,
+    /// The server as a Host header names it.
+    authority: String,
+    /// Its address, where that is what its URL has for a name.
+    literal: Option<SocketAddr>,
     /// The server as it stands in log lines.
     label: Arc<str>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
@@ -24,46 +30,55 @@ impl Dialer {
         let tls = match &backend.server {
             Server::Tcp { host, tls: true, .. } => {
                 let name = backend.tls.server_name.as_ref().unwrap_or(host);
-                let name = name.trim_matches(['[', ']']).to_string();
+                let name = bare(name).to_string();
                 let server_name = ServerName::try_from(name.clone())
                     .map_err(|_| format!("{name} is not a name TLS can ask for"))?;
                 Some((TlsConnector::from(client_config(&backend.tls)?), server_name))
             }
             _ => None,
         };
+        let literal = match &backend.server {
+            Server::Tcp { host, port, .. } => bare(host).parse().ok().map(|ip| SocketAddr::new(ip, *port)),
+            Server::Unix(_) => None,
+        };
         let label = backend.server.to_string().into();
-        Ok(Dialer { backend, label, tls })
+        let authority = backend.server.authority();
+        Ok(Dialer { backend, authority, literal, label, tls })
     }
 
     pub fn backend(&self) -> &Backend {
         &self.backend
     }
 
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
     pub fn label(&self) -> Arc<str> {
         self.label.clone()
     }
 
-    pub async fn dial(&self) -> Result<Stream, Refused> {
-        let limit = self.backend.connect_timeout;
-        match tokio::time::timeout(limit, self.connect()).await {
-            Ok(connected) => connected,
-            Err(_) => Err(Refusal::BackendConnectTimeout
-                .because(format!("{} did not take the connection within {limit:?}", self.backend.server))),
-        }
-    }
-
-    async fn connect(&self) -> Result<Stream, Refused> {
-        let socket = match &self.backend.server {
-            Server::Tcp { host, port, .. } => self.connect_tcp(host, *port).await?,
-            Server::Unix(path) => {
-                UnixStream::connect(path).await.map(Socket::Unix).map_err(|error| self.unreachable(&error))?
+    /// A connection that is silent for `quiet` at the most while all is well.
+    pub async fn dial(&self, quiet: Duration) -> Result<Stream, Refused> {
+        let deadline = from_now(self.backend.connect_timeout);
+        let socket = match (&self.backend.server, self.literal) {
+            (Server::Tcp { .. }, Some(address)) => self.connect_tcp(&[address], deadline).await?,
+            (Server::Tcp { host, port, .. }, None) => {
+                let addresses = timeout_at(deadline, resolve(host, *port)).await;
+                self.connect_tcp(&addresses.map_err(|_| self.late())??, deadline).await?
+            }
+            (Server::Unix(path), _) => {
+                let connected = timeout_at(deadline, UnixStream::connect(path)).await;
+                let connected = connected.map_err(|_| self.late())?;
+                connected.map(Socket::Unix).map_err(|error| self.unreachable(&error))?
             }
         };
-        socket.tune();
+        socket.tune(quiet);
         let Some((connector, name)) = &self.tls else {
             return Ok(Stream::Plain(socket));
         };
-        match connector.connect(name.clone(), ReadAhead::new(socket)).await {
+        let connected = timeout_at(deadline, connector.connect(name.clone(), ReadAhead::new(socket))).await;
+        match connected.map_err(|_| self.late())? {
             Ok(stream) => Ok(Stream::TlsClient(Box::new(stream))),
             Err(error) => {
                 Err(Refusal::BackendTls.because(format!("TLS with {}: {error}", self.backend.server)))
@@ -72,28 +87,28 @@ impl Dialer {
     }
 
     /// Every address of the name gets its turn, in the resolver's order.
-    async fn connect_tcp(&self, host: &str, port: u16) -> Result<Socket, Refused> {
-        let name = host.trim_matches(['[', ']']);
-        let dns = |why: String| Refusal::BackendDns.because(format!("cannot resolve {host}: {why}"));
-        let addresses: Vec<_> =
-            tokio::net::lookup_host((name, port)).await.map_err(|error| dns(error.to_string()))?.collect();
+    async fn connect_tcp(&self, addresses: &[SocketAddr], deadline: Instant) -> Result<Socket, Refused> {
         // One address that swallows packets must not use up the time of the others.
-        let share = self.backend.connect_timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+        let share = self.backend.connect_timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let share = share.max(Duration::from_millis(1));
         let mut last = None;
-        for address in &addresses {
-            match tokio::time::timeout(share.max(Duration::from_millis(1)), TcpStream::connect(address)).await
-            {
+        for address in addresses {
+            let until = deadline.min(from_now(share));
+            last = Some(match timeout_at(until, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(Socket::Tcp(stream)),
-                Ok(Err(error)) => last = Some(self.unreachable(&error)),
-                Err(_) => {
-                    last = Some(
-                        Refusal::BackendConnectTimeout
-                            .because(format!("{address} did not take the connection within {share:?}")),
-                    );
-                }
-            }
+                Ok(Err(error)) => self.unreachable(&error),
+                Err(_) if until == deadline => self.late(),
+                Err(_) => Refusal::BackendConnectTimeout
+                    .because(format!("{address} did not take the connection within {share:?}")),
+            });
         }
-        Err(last.unwrap_or_else(|| dns("it has no addresses".into())))
+        Err(last.unwrap_or_else(|| self.late()))
+    }
+
+    fn late(&self) -> Refused {
+        let Backend { server, connect_timeout, .. } = &self.backend;
+        Refusal::BackendConnectTimeout
+            .because(format!("{server} did not take the connection within {connect_timeout:?}"))
     }
 
     fn unreachable(&self, error: &io::Error) -> Refused {
@@ -108,6 +123,23 @@ impl Dialer {
             _ => Refusal::BackendConnect.because(format!("cannot connect to {server}: {error}")),
         }
     }
+}
+
+async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Refused> {
+    let no = |why: &str| Refusal::BackendDns.because(format!("cannot resolve {host}: {why}"));
+    let found = tokio::net::lookup_host((bare(host), port)).await.map_err(|error| no(&error.to_string()))?;
+    let addresses: Vec<_> = found.collect();
+    if addresses.is_empty() { Err(no("it has no addresses")) } else { Ok(addresses) }
+}
+
+/// A configuration may say "a million years"; a century is as good.
+fn from_now(span: Duration) -> Instant {
+    Instant::now() + span.min(Duration::from_secs(100 * 365 * 86_400))
+}
+
+/// A URL has IPv6 in brackets.
+fn bare(host: &str) -> &str {
+    host.trim_matches(['[', ']'])
 }
 
 const EMFILE: i32 = 24;

@@ -9,6 +9,9 @@ use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, Parts, SendRequest};
 use hyper_util::rt::TokioIo;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -24,32 +27,25 @@ const A_MOMENT: Duration = Duration::from_millis(20);
 /// A connection to a backend for one plain request after the other.
 pub struct Exchange {
     sender: SendRequest<RequestBody>,
-    _driver: Driver<()>,
+    _driver: Driver,
 }
 
 /// The task that moves a connection's bytes. Dropping it closes the connection: a client that is gone leaves nothing
 /// behind.
-struct Driver<T>(Option<JoinHandle<T>>);
+struct Driver(JoinHandle<()>);
 
-impl<T> Drop for Driver<T> {
+impl Drop for Driver {
     fn drop(&mut self) {
-        if let Some(task) = &self.0 {
-            task.abort();
-        }
+        self.0.abort();
     }
 }
 
 /// A backend's answer to an upgrade.
 pub enum Answer {
-    /// A 101, not yet checked.
-    Switching(Response<Incoming>, Switched),
+    /// A 101, not yet checked; the raw stream, and the bytes that came glued to the head.
+    Switching(Response<Incoming>, Stream, Bytes),
     /// Anything else: the client's to read.
     Other(Response<Incoming>),
-}
-
-/// The way to the raw stream behind a 101.
-pub struct Switched {
-    driver: Driver<hyper::Result<Parts<TokioIo<Stream>>>>,
 }
 
 /// Sends an upgrade and waits for the head of the answer, whatever interim answers come before it.
@@ -58,17 +54,37 @@ pub async fn upgrade(
     request: Request<RequestBody>,
     limit: Duration,
 ) -> Result<Answer, Refused> {
-    let (mut sender, connection) = begin(stream).await?;
-    // Not `with_upgrades`: the parts, with what was read ahead, come back here.
-    let mut driver = Driver(Some(tokio::spawn(connection.without_shutdown())));
-    let answer = tokio::time::timeout(limit, sender.send_request(request)).await;
+    let (mut sender, mut connection) = begin(stream).await?;
+    let mut sending = pin!(sender.send_request(request));
+    // Driven here and not by a task of its own: it has nothing to do but this. Nobody else answers `sending`, which
+    // therefore needs no waker.
+    let mut ended = None;
+    let answer = poll_fn(|cx| {
+        if ended.is_none()
+            && let Poll::Ready(result) = connection.poll_without_shutdown(cx)
+        {
+            ended = Some(result);
+        }
+        sending.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    });
+    let answer = tokio::time::timeout(limit, answer).await;
     let response = answer.map_err(|_| silent(limit))?.map_err(|error| broken_answer(&error))?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(Answer::Switching(response, Switched { driver }));
+    drop(sender);
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        if ended.is_none() {
+            // It ends by itself once the answer's body has been read or dropped.
+            tokio::spawn(connection.without_shutdown());
+        }
+        return Ok(Answer::Other(response));
     }
-    // The connection ends by itself once the answer's body has been read or dropped.
-    driver.0 = None;
-    Ok(Answer::Other(response))
+    let ended = match ended {
+        Some(ended) => ended,
+        None => poll_fn(|cx| connection.poll_without_shutdown(cx)).await,
+    };
+    ended.map_err(|error| broken_answer(&error))?;
+    // Not `with_upgrades`: the parts, with what was read ahead, come back here.
+    let Parts { io, read_buf, .. } = connection.into_parts();
+    Ok(Answer::Switching(response, io.into_inner(), read_buf))
 }
 
 async fn begin(
@@ -89,7 +105,7 @@ impl Exchange {
         // Its end is told by the request or by the answer's body. Nothing is handed back: a socket in the result of a
         // task that is over would stay open until somebody fetched it.
         let driver = tokio::spawn(async move { drop(connection.await) });
-        Ok(Exchange { sender, _driver: Driver(Some(driver)) })
+        Ok(Exchange { sender, _driver: Driver(driver) })
     }
 
     /// Sends a plain request; the answer's body streams as the client reads it. The connection is kept for the next
@@ -122,20 +138,6 @@ pub struct NotSent {
     pub request: Option<Request<RequestBody>>,
     /// The connection ended where the answer should have come.
     pub hung_up: bool,
-}
-
-impl Switched {
-    /// The raw stream, and the bytes that came glued to the 101.
-    pub async fn into_stream(mut self) -> Result<(Stream, Bytes), Refused> {
-        let Some(task) = self.driver.0.take() else {
-            return Err(Refusal::BackendAnswer.because("its connection was already taken"));
-        };
-        match task.await {
-            Ok(Ok(parts)) => Ok((parts.io.into_inner(), parts.read_buf)),
-            Ok(Err(error)) => Err(broken_answer(&error)),
-            Err(_) => Err(Refusal::BackendAnswer.because("its connection ended with the 101")),
-        }
-    }
 }
 
 fn silent(limit: Duration) -> Refused {

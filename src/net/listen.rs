@@ -1,11 +1,11 @@
 //! Listening sockets and the accept loop, which must outlive everything that can go wrong with one connection.
 
-use super::stream::Socket;
+use super::stream::{Socket, tune};
 use super::tls::TlsSettings;
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, Protocol, SockRef, Type};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, UnixListener};
@@ -122,17 +122,28 @@ impl Bound {
 }
 
 impl Listener {
-    /// The next connection. Errors of one connection are passed over; without descriptors or memory it waits instead of
-    /// spinning, and says so once a second.
-    pub async fn accept(&self) -> Socket {
+    /// The port of every connection that it accepts.
+    pub fn port(&self) -> Option<u16> {
+        match &self.at {
+            Bind::Tcp(address) => Some(address.port()),
+            Bind::Unix(_) => None,
+        }
+    }
+
+    /// The next connection, tuned, and whose it is. Errors of one connection are passed over; without descriptors or
+    /// memory it waits instead of spinning, and says so once a second.
+    pub async fn accept(&self) -> (Socket, Option<IpAddr>) {
         let mut complained: Option<Instant> = None;
         loop {
             let accepted = match &self.socket {
-                Served::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| Socket::Tcp(stream)),
-                Served::Unix(unix) => unix.accept().await.map(|(stream, _)| Socket::Unix(stream)),
+                Served::Tcp(tcp) => {
+                    let accepted = tcp.accept().await;
+                    accepted.map(|(stream, peer)| (Socket::Tcp(stream), Some(peer.ip().to_canonical())))
+                }
+                Served::Unix(unix) => unix.accept().await.map(|(stream, _)| (Socket::Unix(stream), None)),
             };
             match accepted {
-                Ok(socket) => return socket,
+                Ok(accepted) => return accepted,
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if complained.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
@@ -180,6 +191,8 @@ fn tcp_socket(address: SocketAddr) -> io::Result<socket2::Socket> {
         // `0.0.0.0:443` and `[::]:443` are two listeners in one file, as with nginx.
         socket.set_only_v6(true)?;
     }
+    // Once, and not for every connection: what is accepted inherits it.
+    tune(SockRef::from(&socket), Duration::MAX);
     socket.set_nonblocking(true)?;
     Ok(socket)
 }
@@ -216,4 +229,27 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::Interrupted
             | io::ErrorKind::PermissionDenied
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_connections_inherit_how_they_are_tuned() {
+        let bound = Bound::open(&Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))), 1).unwrap().remove(0);
+        let Bind::Tcp(address) = *bound.at() else { panic!("no TCP") };
+        let listener = bound.listen().unwrap();
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let (Socket::Tcp(accepted), peer) = listener.accept().await else { panic!("no TCP") };
+        assert_eq!(peer, Some(address.ip()));
+        assert_eq!(accepted.local_addr().unwrap().port(), listener.port().unwrap());
+        assert!(accepted.nodelay().unwrap());
+        let accepted = SockRef::from(&accepted);
+        assert!(accepted.keepalive().unwrap());
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
+        assert_eq!(accepted.tcp_keepalive_interval().unwrap(), Duration::from_secs(15));
+        assert_eq!(accepted.tcp_keepalive_retries().unwrap(), 4);
+        drop(client);
+    }
 }

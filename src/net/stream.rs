@@ -2,9 +2,9 @@
 //! and after the upgrade the splice owns it.
 
 use super::tls_server::TlsServer;
+use socket2::{SockRef, TcpKeepalive};
 use std::cell::RefCell;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -46,31 +46,25 @@ thread_local! {
 }
 
 impl Socket {
-    /// `TCP_NODELAY`, for a gateway writes whole frames and has nothing to wait for; TCP keepalive, for peers that vanish
-    /// where heartbeats are off.
-    pub fn tune(&self) {
+    /// For a connection that is silent for `quiet` at the most while all is well.
+    pub fn tune(&self, quiet: Duration) {
         if let Socket::Tcp(tcp) = self {
-            let _ = tcp.set_nodelay(true);
-            let keepalive = socket2::TcpKeepalive::new()
-                .with_time(Duration::from_secs(60))
-                .with_interval(Duration::from_secs(15))
-                .with_retries(4);
-            let _ = socket2::SockRef::from(tcp).set_tcp_keepalive(&keepalive);
+            tune(SockRef::from(tcp), quiet);
         }
     }
+}
 
-    pub fn peer_ip(&self) -> Option<IpAddr> {
-        match self {
-            Socket::Tcp(tcp) => tcp.peer_addr().ok().map(|address| address.ip().to_canonical()),
-            Socket::Unix(_) => None,
-        }
-    }
+/// When TCP asks whether a silent peer is still there.
+const ASK_AFTER: Duration = Duration::from_secs(60);
 
-    pub fn local_address(&self) -> Option<SocketAddr> {
-        match self {
-            Socket::Tcp(tcp) => tcp.local_addr().ok(),
-            Socket::Unix(_) => None,
-        }
+/// `TCP_NODELAY`, for a gateway writes whole frames and has nothing to wait for; TCP keepalive, for peers that vanish
+/// where no heartbeat of ours comes first. That varies a little, so it has to be well before.
+pub fn tune(socket: SockRef<'_>, quiet: Duration) {
+    let _ = socket.set_tcp_nodelay(true);
+    if quiet > ASK_AFTER / 2 {
+        let keepalive =
+            TcpKeepalive::new().with_time(ASK_AFTER).with_interval(Duration::from_secs(15)).with_retries(4);
+        let _ = socket.set_tcp_keepalive(&keepalive);
     }
 }
 
@@ -84,7 +78,7 @@ impl Stream {
             Stream::TlsClient(tls) => &tls.get_ref().0.socket,
         };
         if let Socket::Tcp(tcp) = socket {
-            let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
         }
     }
 }
@@ -200,3 +194,18 @@ delegate_write!(
     Self::TlsServer(inner) => inner,
     Self::TlsClient(inner) => inner
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tcp_asks_where_no_heartbeat_does() {
+        for (quiet, asks) in [(25, false), (30, false), (31, true), (u64::MAX, true)] {
+            let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+            tune(SockRef::from(&listener), Duration::from_secs(quiet));
+            let socket = SockRef::from(&listener);
+            assert_eq!((socket.tcp_nodelay().unwrap(), socket.keepalive().unwrap()), (true, asks), "{quiet}");
+        }
+    }
+}
