@@ -6,6 +6,7 @@ use crate::gateway::Gateway;
 use crate::net::dial::Dialer;
 use crate::net::listen::{Bind, Bound, ListenerSettings};
 use crate::net::tls;
+use crate::observe::log;
 use crate::route::RouteTable;
 use crate::workers::{Duty, Entrance, Workers};
 use rustls::ServerConfig;
@@ -42,8 +43,11 @@ pub enum End {
 /// Runs until a signal says otherwise. The error says what the operator has to mend.
 pub fn run(setup: Setup) -> Result<End, String> {
     // Signals and the way out; connections have threads of their own.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| format!("cannot start: {error}"))?.block_on(run_until_signal(setup))
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.on_thread_park(log::flush).enable_all().build();
+    let end = runtime.map_err(|error| format!("cannot start: {error}"))?.block_on(run_until_signal(setup));
+    log::flush();
+    end
 }
 
 async fn run_until_signal(setup: Setup) -> Result<End, String> {

@@ -3,6 +3,7 @@
 
 use crate::gateway::Gateway;
 use crate::net::listen::{Bound, ListenerSettings};
+use crate::observe::log;
 use crate::serve::{Door, serve};
 use rustls::ServerConfig;
 use std::io;
@@ -37,6 +38,9 @@ pub struct Workers {
     over: Receiver<()>,
 }
 
+/// How often a loop looks up from its work.
+const TICK: Duration = Duration::from_secs(1);
+
 /// How long the end of all loops may take. A name look-up that hangs must not keep the process.
 const LAST_MOMENT: Duration = Duration::from_millis(200);
 
@@ -46,7 +50,7 @@ impl Workers {
         let quit = CancellationToken::new();
         let (alive, over) = mpsc::channel();
         for number in 0..count {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let runtime = Builder::new_current_thread().on_thread_park(log::flush).enable_all().build()?;
             let doors = doors(&runtime, &mut entrances)?;
             let (duty, quit, alive) = (duty.clone(), quit.clone(), alive.clone());
             std::thread::Builder::new().name(format!("framegate-{number}")).spawn(move || {
@@ -55,9 +59,13 @@ impl Workers {
                         let Duty { gateway, stop, accepting, connections } = duty.clone();
                         tokio::spawn(accepting.track_future(serve(door, gateway, stop, connections)));
                     }
-                    quit.cancelled().await;
+                    // Else a loop that is never idle would keep its log lines back.
+                    while tokio::time::timeout(TICK, quit.cancelled()).await.is_err() {
+                        log::flush();
+                    }
                 });
                 runtime.shutdown_timeout(LAST_MOMENT);
+                log::flush();
                 drop(alive);
             })?;
         }

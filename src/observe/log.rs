@@ -5,7 +5,8 @@
 
 use super::text::Text;
 use std::borrow::Cow;
-use std::io::{self, IsTerminal};
+use std::cell::RefCell;
+use std::io::{self, IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub fn start(settings: &LogSettings, overrides: Option<&str>) -> Result<(), Stri
         }
         None => EnvFilter::new(format!("error,framegate={level}")),
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Gathering);
     let started = match settings.format {
         LogFormat::Text if io::stderr().is_terminal() => lines.with_ansi(true).try_init(),
         LogFormat::Text => lines.with_ansi(false).event_format(Text).try_init(),
@@ -71,6 +72,66 @@ pub fn start(settings: &LogSettings, overrides: Option<&str>) -> Result<(), Stri
         }
     };
     started.map_err(|error| format!("logging cannot start: {error}"))
+}
+
+/// Writes out what this thread has gathered. To be called before a thread waits and when it ends; until the first call it
+/// gathers nothing, so that a thread which never says so keeps no line back.
+pub fn flush() {
+    // A thread that is being taken down has done it already.
+    let _ = GATHERED.try_with(|gathered| {
+        let mut gathered = gathered.borrow_mut();
+        gathered.is_called_upon = true;
+        gathered.write_out()
+    });
+}
+
+/// A worker's lines between two waits: a write for each of them would be a good part of what a connection costs.
+#[derive(Default)]
+struct Gathered {
+    lines: Vec<u8>,
+    is_called_upon: bool,
+}
+
+/// A worker that never comes to wait writes this much together.
+const TOGETHER: usize = 16 * 1024;
+
+thread_local! {
+    static GATHERED: RefCell<Gathered> = RefCell::default();
+}
+
+impl Gathered {
+    fn add(&mut self, line: &[u8]) -> io::Result<()> {
+        self.lines.extend_from_slice(line);
+        if self.is_called_upon && self.lines.len() < TOGETHER { Ok(()) } else { self.write_out() }
+    }
+
+    fn write_out(&mut self) -> io::Result<()> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        let written = io::stderr().write_all(&self.lines);
+        self.lines.clear();
+        written
+    }
+}
+
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        let _ = self.write_out();
+    }
+}
+
+struct Gathering;
+
+impl Write for Gathering {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let added = GATHERED.try_with(|gathered| gathered.borrow_mut().add(line));
+        added.unwrap_or_else(|_| io::stderr().write_all(line)).map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What a peer said, fit for any terminal. The writers escape what would break a line; JSON leaves alone what only a
