@@ -15,6 +15,7 @@ use rustls::ServerConfig;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
@@ -49,16 +50,37 @@ pub async fn serve(door: Door, gateway: Arc<Gateway>, stop: CancellationToken, c
             local_port,
             idle: Default::default(),
         };
-        let visit = admit(socket, connection, tls.clone(), settings.clone(), gateway.clone(), stop.clone());
-        connections.spawn(go_through(Box::pin(visit)));
+        let http = admit(socket, connection, tls.clone(), settings.clone(), gateway.clone(), stop.clone());
+        connections.spawn(Visit::Http(Box::pin(http)));
     }
 }
 
-/// One connection, from its first byte to its last. What comes before a session is in a room of its own, for a task keeps
-/// the size of the largest thing it ever did, and sessions are many and long.
-async fn go_through(visit: Pin<Box<impl Future<Output = Option<Splice>>>>) {
-    if let Some(session) = visit.await {
-        session.await;
+/// One connection, from its first byte to its last. A task keeps the size of the largest thing it ever did, and sessions
+/// are many and long: what comes before one is in a room of its own, and the session takes the task as it is. As an
+/// `async fn` it would be twice the size, with one place for the session to arrive at and another to be awaited in.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the small variant passes, the large one is what the task is for"
+)]
+enum Visit<H> {
+    Http(Pin<Box<H>>),
+    Session(Splice),
+}
+
+impl<H: Future<Output = Option<Splice>>> Future for Visit<H> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Visit::Http(http) = &mut *self {
+            match ready!(http.as_mut().poll(cx)) {
+                None => return Poll::Ready(()),
+                Some(session) => *self = Visit::Session(session),
+            }
+        }
+        match &mut *self {
+            Visit::Session(session) => Pin::new(session).poll(cx),
+            Visit::Http(_) => Poll::Ready(()),
+        }
     }
 }
 

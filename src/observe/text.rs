@@ -104,6 +104,9 @@ impl Fields {
 }
 
 fn push_number(line: &mut String, number: u64) {
+    if number < 10 {
+        return line.push(char::from(b'0' + number as u8));
+    }
     let mut digits = [b'0'; 20];
     let mut first = digits.len() - 1;
     let mut rest = number;
@@ -123,18 +126,21 @@ fn push_time(line: &mut String, seconds: u64, micros: u32) {
     let (year, month, day) = date(seconds / 86_400);
     let second = seconds % 86_400;
     let mut text = *b"0000-00-00T00:00:00.000000Z";
-    for (end, number) in
-        [(4, year), (7, month), (10, day), (13, second / 3600), (16, second / 60 % 60), (19, second % 60)]
-            .into_iter()
-            .chain([(26, u64::from(micros))])
-    {
-        let mut rest = number;
-        let mut place = end;
-        while rest > 0 {
-            place -= 1;
-            text[place] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
+    let two = |number: u64| [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8];
+    let micros = u64::from(micros);
+    for (place, number) in [
+        (0, year / 100),
+        (2, year),
+        (5, month),
+        (8, day),
+        (11, second / 3600),
+        (14, second / 60 % 60),
+        (17, second % 60),
+        (20, micros / 10_000),
+        (22, micros / 100),
+        (24, micros),
+    ] {
+        text[place..place + 2].copy_from_slice(&two(number));
     }
     line.push_str(str::from_utf8(&text).unwrap_or_default());
 }
