@@ -13,7 +13,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, unconstrained};
 
 /// What goes to a backend: a client's body as it streams in, or none.
 pub type RequestBody = Either<Incoming, Empty<Bytes>>;
@@ -55,9 +55,9 @@ pub async fn upgrade(
     limit: Duration,
 ) -> Result<Answer, Refused> {
     let (mut sender, mut connection) = begin(stream).await?;
-    let mut sending = pin!(sender.send_request(request));
-    // Driven here and not by a task of its own: it has nothing to do but this. Nobody else answers `sending`, which
-    // therefore needs no waker.
+    // The connection is driven here and not by a task of its own: it has nothing to do but this. Nobody else answers
+    // `sending`, which therefore needs no waker, and must not put the answer off for the task's budget.
+    let mut sending = pin!(unconstrained(sender.send_request(request)));
     let mut ended = None;
     let answer = poll_fn(|cx| {
         if ended.is_none()
