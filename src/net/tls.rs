@@ -1,12 +1,12 @@
 //! TLS on both legs: the server's half with SNI, tickets and client certificates, and the client's half toward
-//! `wss://` backends. ring does the cryptography.
+//! `wss://` backends. aws-lc does the cryptography.
 
 pub use super::pem::{read_certificates, read_key};
 
 use super::tls_server::note_asked_name;
 use crate::backend::{BackendTls, Roots};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
@@ -42,7 +42,7 @@ pub struct ClientAuth {
 }
 
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
+    Arc::new(aws_lc_rs::default_provider())
 }
 
 /// Whether the two files can be served together.
@@ -115,7 +115,9 @@ fn build_server(
     let mut config = builder.with_cert_resolver(Arc::new(BySni { certificates }));
     // A reconnect storm resumes instead of paying full handshakes. Early data stays off: a replayed upgrade is a second
     // session.
-    config.ticketer = ring::Ticketer::new()?;
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    // One ticket, not two: a session is one connection, and comes back as one.
+    config.send_tls13_tickets = 1;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -47,7 +47,7 @@ fn long_header(peer: Peer, first: u8, len: u64) -> Vec<u8> {
 fn a_frame_longer_than_the_memory_it_costs() {
     let size: u64 = 1 << 30;
     let pattern = Pattern::new();
-    let bench = Bench::new(NO_LIMITS);
+    let bench = Bench::on_one_loop(NO_LIMITS);
     for from in Peer::BOTH {
         let mut ends = bench.open();
         // What the process needs to move anything at all it keeps.
@@ -83,7 +83,7 @@ fn pass(ends: &mut Ends, from: Peer, pattern: &Pattern, size: u64, watch: impl F
 #[test]
 fn a_message_of_a_million_fragments() {
     const THOUSANDS: u64 = 1000;
-    let bench = Bench::new(NO_LIMITS);
+    let bench = Bench::on_one_loop(NO_LIMITS);
     for from in Peer::BOTH {
         let mut ends = bench.open();
         ends.exchange("warm");
@@ -122,7 +122,7 @@ fn a_message_of_a_million_fragments() {
 #[test]
 fn slow_readers() {
     const SLOW: u64 = 8;
-    let bench = Bench::new("");
+    let bench = Bench::on_one_loop("");
     let mut neighbour = bench.open();
     neighbour.exchange("warm");
     // The first one is paid for by the process, which keeps what it then has.
@@ -174,7 +174,7 @@ fn read_slowly(
 #[test]
 fn sessions_give_back_what_they_used() {
     const SESSIONS: u64 = 500;
-    let bench = Bench::new("");
+    let bench = Bench::on_one_loop("");
     let message = [Peer::Client.frame(0x82, &[1; 65_536]), Peer::Server.frame(0x82, &[2; 65_536])];
     let used = || {
         let mut ends = bench.open();
@@ -215,7 +215,7 @@ fn sessions_give_back_what_they_used() {
 #[test]
 fn nothing_is_held_once_it_was_read() {
     const SESSIONS: u64 = 24;
-    let bench = Bench::new("");
+    let bench = Bench::on_one_loop("");
     let frame = server_frame(0x82, &[1; 60_000]);
     let blocked_for_a_while = || {
         let Ends { mut client, mut server } = bench.open_narrow();

@@ -5,7 +5,7 @@ use super::*;
 use crate::net::tls::server_config_for;
 use rustls::client::ClientConnection;
 use rustls::crypto::cipher::{AeadKey, Iv, MessageEncrypter, OutboundChunks, OutboundPlainMessage};
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
@@ -503,9 +503,17 @@ impl House {
     }
 
     fn client(&self, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
+        self.client_of(version, aws_lc_rs::default_provider())
+    }
+
+    fn client_of(
+        &self,
+        version: &'static SupportedProtocolVersion,
+        provider: CryptoProvider,
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
-        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[version])
             .unwrap()
             .with_root_certificates(roots)
@@ -688,23 +696,22 @@ struct Forger {
 
 impl Forger {
     fn new(house: &House, version: &'static SupportedProtocolVersion) -> Forger {
-        let mut pair = Pair::new(house, version);
+        let mut provider = aws_lc_rs::default_provider();
+        // aws-lc seals no AES-GCM record of TLS 1.2 with keys that another connection has used before.
+        provider.cipher_suites.retain(|suite| format!("{:?}", suite.suite()).contains("CHACHA20"));
+        let config = house.client_of(version, provider);
+        let mut pair = Pair::connect(house, &config, "a.test", usize::MAX).unwrap();
         let nobody = ClientConnection::new(house.client(version), "a.test".try_into().unwrap()).unwrap();
         let client = std::mem::replace(&mut pair.client, nobody);
         let suite = client.negotiated_cipher_suite().unwrap();
         let (sealed, secrets) = client.dangerous_extract_secrets().unwrap().tx;
         let (key, iv): (AeadKey, Iv) = match secrets {
-            ConnectionTrafficSecrets::Aes128Gcm { key, iv }
-            | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
-            | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (key, iv),
+            ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (key, iv),
             _ => panic!("no such suite was offered"),
         };
         let seal = match suite {
             SupportedCipherSuite::Tls13(suite) => suite.aead_alg.encrypter(key, iv),
-            SupportedCipherSuite::Tls12(suite) => {
-                let iv = iv.as_ref();
-                suite.aead_alg.encrypter(key, &iv[..4], &iv[4..])
-            }
+            SupportedCipherSuite::Tls12(suite) => suite.aead_alg.encrypter(key, iv.as_ref(), &[]),
         };
         Forger { pair, seal, sealed }
     }

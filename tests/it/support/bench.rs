@@ -101,6 +101,17 @@ impl Bench {
         Bench { gateway, backend }
     }
 
+    /// With one event loop: what a loop needs to move anything at all is there once.
+    pub fn on_one_loop(route: &str) -> Bench {
+        let backend = Backend::start();
+        let gateway = Gateway::start(&format!(
+            "workers = 1\n[[listener]]\nname = \"plain\"\nbind = \"127.0.0.1:0\"\n\
+             [[route]]\nname = \"test\"\nbackend = \"{}\"\n{route}\n",
+            backend.url()
+        ));
+        Bench { gateway, backend }
+    }
+
     pub fn open(&self) -> Ends {
         let (client, server) = self.gateway.open_session(&self.backend);
         Ends { client, server }
