@@ -184,11 +184,12 @@ fn sessions_give_back_what_they_used() {
         ends.client.expect(&message[1]);
         ends
     };
+    let descriptors = bench.gateway.descriptors();
     drop((0..20).map(|_| used()).collect::<Vec<_>>());
     for _ in 0..20 {
         bench.gateway.ended();
     }
-    let (memory, descriptors) = (bench.gateway.resident(), bench.gateway.descriptors());
+    let memory = bench.gateway.resident();
     let mut after_round = Vec::new();
     for round in 0..3 {
         let open: Vec<_> = (0..SESSIONS).map(|_| used()).collect();
