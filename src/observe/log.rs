@@ -86,7 +86,7 @@ pub fn flush() {
 }
 
 /// A worker's lines between two waits: a write for each of them would be a good part of what a connection costs. They
-/// wait for as long as the worker is busy without a break, and a process that is killed in that moment takes them along.
+/// wait for as long as the worker is busy, a second at most; a process that is killed in that moment takes them along.
 #[derive(Default)]
 struct Gathered {
     lines: Vec<u8>,

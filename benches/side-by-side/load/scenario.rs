@@ -139,8 +139,9 @@ pub struct Idle {
     settle: Duration,
 }
 
-/// Connections that come and go before the base is taken: what a proxy sets up at its first ones is not theirs.
-const FIRST_VISITORS: usize = 16;
+/// Connections that come and go before the base is taken: what a proxy sets up at its first ones, and what a burst of
+/// handshakes as wide as later ones needs, is not theirs.
+const FIRST_VISITORS: usize = AT_ONCE;
 
 pub fn idle(load: Idle, mut client: Client, gauges: Gauges) -> Measured {
     let settled = |client: &mut Client| rest(client, load.settle).map(|()| gauges.proxy.pss());
