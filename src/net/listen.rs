@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -64,6 +65,7 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 pub struct Bound {
     socket: Unserved,
     at: Bind,
+    complained: Complained,
 }
 
 #[derive(Debug)]
@@ -76,7 +78,11 @@ enum Unserved {
 pub struct Listener {
     socket: Served,
     at: Bind,
+    complained: Complained,
 }
+
+/// When it was last said that connections cannot be accepted: once for all loops of an address.
+type Complained = Arc<Mutex<Option<Instant>>>;
 
 #[derive(Debug)]
 enum Served {
@@ -103,7 +109,9 @@ impl Bound {
             Some(Unserved::Tcp(tcp)) => Bind::Tcp(tcp.local_addr()?),
             _ => bind.clone(),
         };
-        Ok(sockets.into_iter().map(|socket| Bound { socket, at: at.clone() }).collect())
+        let complained = Complained::default();
+        let bound = |socket| Bound { socket, at: at.clone(), complained: complained.clone() };
+        Ok(sockets.into_iter().map(bound).collect())
     }
 
     /// Where it really listens.
@@ -117,7 +125,7 @@ impl Bound {
             Unserved::Tcp(tcp) => Served::Tcp(TcpListener::from_std(tcp)?),
             Unserved::Unix(unix) => Served::Unix(UnixListener::from_std(unix)?),
         };
-        Ok(Listener { socket, at: self.at })
+        Ok(Listener { socket, at: self.at, complained: self.complained })
     }
 }
 
@@ -133,7 +141,6 @@ impl Listener {
     /// The next connection, tuned, and whose it is. Errors of one connection are passed over; without descriptors or
     /// memory it waits instead of spinning, and says so once a second.
     pub async fn accept(&self) -> (Socket, Option<IpAddr>) {
-        let mut complained: Option<Instant> = None;
         loop {
             let accepted = match &self.socket {
                 Served::Tcp(tcp) => {
@@ -146,14 +153,25 @@ impl Listener {
                 Ok(accepted) => return accepted,
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    if complained.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
-                        complained = Some(Instant::now());
+                    if self.may_complain() {
                         tracing::error!(bind = %self.at, %error, "cannot accept connections; existing ones go on");
                     }
                     tokio::time::sleep(EXHAUSTED_PAUSE).await; // why: the socket stays ready, a retry at once would spin
                 }
             }
         }
+    }
+}
+
+impl Listener {
+    /// Whether the last complaint is a second old.
+    fn may_complain(&self) -> bool {
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = complained.is_none_or(|last| last.elapsed() >= Duration::from_secs(1));
+        if may {
+            *complained = Some(Instant::now());
+        }
+        may
     }
 }
 

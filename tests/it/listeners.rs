@@ -237,7 +237,11 @@ fn no_descriptor_is_left() {
     let limit = 48;
     let gateway = Gateway::start_with_descriptors(
         limit,
-        &format!("[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"{}\"\n", backend.url()),
+        // Two loops that both fail: one voice all the same.
+        &format!(
+            "workers = 2\n[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"{}\"\n",
+            backend.url()
+        ),
     );
     let (mut client, mut server) = gateway.open_session(&backend);
     let waiting: Vec<Raw> = (0..limit).map(|_| gateway.connect()).collect();
@@ -267,7 +271,10 @@ fn the_last_descriptor_is_the_clients() {
     let limit = 48;
     let gateway = Gateway::start_with_descriptors(
         limit,
-        &format!("[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"{}\"\n", backend.url()),
+        &format!(
+            "workers = 2\n[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"{}\"\n",
+            backend.url()
+        ),
     );
     // Inherited ones with higher numbers are beyond the limit and do not count.
     let used = || {
