@@ -98,6 +98,27 @@ impl Lane {
         self.message.is_some()
     }
 
+    /// How much of the frame we are in is let through whatever it is.
+    pub fn unseen(&self, rules: &LaneRules) -> u64 {
+        match (self.open, self.message) {
+            (Some(open), Some(message)) if !message.is_checked_text(rules) => open.remaining,
+            _ => 0,
+        }
+    }
+
+    /// `n` bytes of what is [`Lane::unseen`] went by. `None`: there was no such thing.
+    pub fn pass_unseen(&mut self, n: u64) -> Option<Piece> {
+        let (mut open, message) = (self.open?, self.message?);
+        open.remaining = open.remaining.checked_sub(n)?;
+        open.phase = open.phase.wrapping_add(n as u8);
+        let ended_frame = open.remaining == 0;
+        let ended_message = ended_frame && open.fin;
+        self.open = (!ended_frame).then_some(open);
+        self.message = (!ended_message).then_some(message);
+        let n = usize::try_from(n).ok()?;
+        Some(Piece::Data { n, payload: n, kind: message.kind, began_message: false, ended_message })
+    }
+
     /// The first piece of `unread`. After a [`Piece::Data`] its `n` bytes are behind us; a [`Piece::Control`] changes
     /// nothing here, its bytes are the caller's to pass by.
     #[inline]

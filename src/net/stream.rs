@@ -69,6 +69,14 @@ pub fn tune(socket: SockRef<'_>, quiet: Duration) {
 }
 
 impl Stream {
+    /// The TCP socket, where nothing stands between it and the bytes of the stream.
+    pub fn plain_tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Stream::Plain(Socket::Tcp(tcp)) => Some(tcp),
+            _ => None,
+        }
+    }
+
     /// Lets the kernel forget what it still holds for a peer that does not take it: megabytes, and for many minutes, if
     /// the socket were closed in good order.
     pub fn abandon(&self) {

@@ -10,6 +10,8 @@
 //!   or one control frame.
 //! - A frame is decided at its header, before one byte of its payload moves. A refused frame never started, so the leg
 //!   it was heading for is still between frames and can be closed properly.
+//! - Where [`Relay::unseen`] says so, the driver may move that many of the bytes to come by itself and report them with
+//!   [`Relay::passed_unseen`]: the rest of a frame that was decided at its header and whose payload nobody reads.
 //! - A violation is an effect, not an error: a Close for both legs, then `Finish`. The driver holds no policy.
 //! - Besides bytes the driver reports what happens to the streams ([`Relay::heard`], [`Relay::lost`],
 //!   [`Relay::output`], [`Relay::hold`]) and calls [`Relay::tick`] when [`Relay::deadline`] has come. After any of
@@ -122,9 +124,9 @@ impl Relay {
     pub fn new(rules: Arc<Rules>, opening: Opening) -> Relay {
         let Opening { deflate, seed, now } = opening;
         let leg = |side: Side| {
-            let interval = rules.heartbeat.ping_interval[side];
+            // Sessions are spread, and the two legs of one are not: asked together, they cost one wake.
             let quiet_limit =
-                interval.map(|interval| jittered(interval, 0.1, seed.rotate_left(side as u32 * 16)));
+                rules.heartbeat.ping_interval[side].map(|interval| jittered(interval, 0.1, seed));
             Leg {
                 hearing: Hearing::Open,
                 saying: Saying::Open,

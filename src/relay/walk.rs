@@ -3,7 +3,7 @@
 use super::closing::{Hearing, Saying};
 use super::keepalive::Answered;
 use super::{By, Cause, Effect, HeartbeatMode, RateAction, Relay};
-use crate::frame::{Close, Header, MAX_CONTROL_PAYLOAD, Opcode, Piece, Side, Violation, apply_mask};
+use crate::frame::{Close, Header, Kind, MAX_CONTROL_PAYLOAD, Opcode, Piece, Side, Violation, apply_mask};
 use crate::moment::Moment;
 
 /// What comes next of the unread bytes.
@@ -12,6 +12,15 @@ enum Next {
     Data(usize),
     Control(Header),
     Pause(Moment),
+}
+
+/// Of a data message.
+struct Passed {
+    n: usize,
+    payload: usize,
+    kind: Kind,
+    began: bool,
+    ended: bool,
 }
 
 impl Relay {
@@ -118,6 +127,12 @@ impl Relay {
                 (n, payload, kind, began_message, ended_message)
             }
         };
+        self.count(from, Passed { n, payload, kind, began, ended }, now);
+        Ok(Next::Data(n))
+    }
+
+    fn count(&mut self, from: Side, passed: Passed, now: Moment) {
+        let Passed { n, payload, kind, began, ended } = passed;
         self.tallies[from].count(kind, payload, ended);
         self.last_data = now;
         if from == Side::Client {
@@ -134,7 +149,27 @@ impl Relay {
                 self.spent.bytes.charge(limit.rate, n as u64, now);
             }
         }
-        Ok(Next::Data(n))
+    }
+
+    /// How many of the bytes to come from `from` may go to the other leg without being shown: the rest of a frame that
+    /// was decided at its header and whose payload nobody reads.
+    pub fn unseen(&self, from: Side) -> u64 {
+        let reads = self.legs[from].hearing == Hearing::Open && !self.legs[!from].saying.is_over();
+        let counts_bytes = from == Side::Client && self.rules.rates.bytes.is_some();
+        if reads && !counts_bytes && !self.finished {
+            self.lanes[from].unseen(&self.rules.limits[from])
+        } else {
+            0
+        }
+    }
+
+    /// `n` of the [`Relay::unseen`] bytes went by.
+    pub fn passed_unseen(&mut self, from: Side, n: u64, now: Moment) {
+        if let Some(Piece::Data { n, payload, kind, began_message, ended_message }) =
+            self.lanes[from].pass_unseen(n)
+        {
+            self.count(from, Passed { n, payload, kind, began: began_message, ended: ended_message }, now);
+        }
     }
 
     /// Whether the client's next bytes have to wait, and until when. A limit that closes does so at a frame's header

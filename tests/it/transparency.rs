@@ -105,3 +105,39 @@ fn early_bytes_come_first() {
     server.expect(&early);
     Ends { client, server }.exchange("and on");
 }
+
+/// Binary frames too large to be read pass inside the kernel, however slowly they are taken: with what comes before and
+/// behind them they are the same bytes, in order.
+#[test]
+fn large_frames_pass_unchanged_and_in_order() {
+    let bench = Bench::new("limits = { client = { max_message_size = \"none\" } }");
+    for (seed, narrow) in [(1, false), (2, true), (3, true)] {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut ends = if narrow { bench.open_narrow() } else { bench.open() };
+        let sent = Peer::BOTH.map(|peer| {
+            let mut bytes = Vec::new();
+            for first in [0x82, 0x02, 0x00, 0x80, 0x82, 0x81] {
+                let size = random.usize(100_000..3_000_000);
+                let payload: Vec<u8> = match first {
+                    0x81 => vec![b'a'; size],
+                    _ => std::iter::repeat_with(|| random.u8(..)).take(size).collect(),
+                };
+                bytes.extend(peer.frame(first, &payload));
+                bytes.extend(peer.frame(if first & 0x80 == 0 { 0x00 } else { 0x81 }, b"between"));
+            }
+            bytes.extend(peer.frame(0x88, &close_payload(4000 + peer as u16, "that was all")));
+            bytes
+        });
+        let [mut to_server, mut to_client] =
+            [ends.client.stream.try_clone(), ends.server.stream.try_clone()].map(Result::unwrap);
+        std::thread::scope(|scope| {
+            scope.spawn(|| to_server.write_all(&sent[0]).unwrap());
+            scope.spawn(|| to_client.write_all(&sent[1]).unwrap());
+            let client = scope.spawn(|| ends.client.take(sent[1].len()));
+            assert!(ends.server.take(sent[0].len()) == sent[0], "seed {seed}: what the backend got");
+            assert!(client.join().unwrap() == sent[1], "seed {seed}: what the client got");
+        });
+        let line = bench.gateway.ended();
+        assert_eq!((&line["cause"], counted(&line, "client_binary").0), (&"closed".into(), 3), "{line:#}");
+    }
+}

@@ -1,5 +1,6 @@
 //! One leg of a session: its stream, what was read and not disposed of, what waits to be written.
 
+use super::pipe::Pipe;
 use super::{SCRATCH, Taken};
 use crate::moment::Moment;
 use crate::net::stream::Stream;
@@ -30,6 +31,8 @@ pub(super) struct Leg {
 pub(super) struct Outbox {
     pub(super) queue: Vec<u8>,
     sent: usize,
+    /// What the kernel holds for it. It was there first: the queue waits behind it.
+    pipe: Option<Box<Pipe>>,
     /// TLS may hold records that the socket did not take.
     unflushed: bool,
     pub(super) broken: bool,
@@ -48,6 +51,11 @@ impl Leg {
             paused_until: None,
             out: Outbox::default(),
         }
+    }
+
+    /// What comes from it next is not behind anything that was read.
+    pub(super) fn is_drained(&self) -> bool {
+        self.unread.is_empty() && !self.unshown && self.ended.is_none()
     }
 
     /// Whether the stream has ended in both directions.
@@ -82,12 +90,12 @@ impl Leg {
 
 impl Outbox {
     pub(super) fn len(&self) -> usize {
-        self.queue.len() - self.sent
+        self.queue.len() - self.sent + self.pipe.as_ref().map_or(0, |pipe| pipe.held())
     }
 
     /// Nothing waits.
     pub(super) fn is_clear(&self) -> bool {
-        self.queue.is_empty() && !self.unflushed
+        self.queue.is_empty() && self.pipe.is_none() && !self.unflushed
     }
 
     /// Writes `bytes` behind what waits; keeps a copy of what the stream does not take. Whether it took anything.
@@ -102,7 +110,7 @@ impl Outbox {
         }
         let mut progressed = !self.is_clear() && self.flush(stream, cx)?;
         let mut rest = bytes;
-        while self.queue.is_empty() && !rest.is_empty() {
+        while self.queue.is_empty() && self.pipe.is_none() && !rest.is_empty() {
             match self.poll_write(stream, rest, cx)? {
                 0 => break,
                 n => {
@@ -118,10 +126,31 @@ impl Outbox {
         Ok(progressed)
     }
 
+    /// Takes what is in `pipe` as the next thing to be written. Only while nothing waits.
+    pub(super) fn take_over(&mut self, pipe: Pipe) {
+        self.pipe = Some(Box::new(pipe));
+    }
+
+    /// Whether anything left the pipe. It is given back once nothing is in it.
+    fn empty_pipe(&mut self, stream: &Stream, cx: &mut Context<'_>) -> io::Result<bool> {
+        let (Some(pipe), Some(tcp)) = (&mut self.pipe, stream.plain_tcp()) else {
+            return Ok(false);
+        };
+        let before = pipe.held();
+        let emptied = pipe.poll_empty(tcp, cx);
+        let progressed = pipe.held() < before;
+        match emptied {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => self.pipe = None,
+            Poll::Ready(Err(error)) => return Err(self.break_off(error)),
+        }
+        Ok(progressed)
+    }
+
     /// Tries to write what waits. Whether the stream took anything.
     pub(super) fn flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> io::Result<bool> {
-        let mut progressed = false;
-        while self.sent < self.queue.len() {
+        let mut progressed = self.empty_pipe(stream, cx)?;
+        while self.pipe.is_none() && self.sent < self.queue.len() {
             let queue = std::mem::take(&mut self.queue);
             let wrote = self.poll_write(stream, &queue[self.sent..], cx);
             self.queue = queue;

@@ -2,9 +2,10 @@
 //!
 //! One future a session. Buffers belong to the worker, not to the session: a read lands in the thread's scratch buffer,
 //! what the relay forwards is written from there, and only what a blocked peer did not take or a cut frame header left
-//! over is copied out and kept. An idle session owns no buffer.
+//! over is copied out and kept. An idle session owns no buffer. The rest of a large frame that nobody reads is not even read.
 
 mod leg;
+mod pipe;
 mod poll;
 
 use super::stream::Stream;
@@ -14,6 +15,7 @@ use crate::relay::{Effect, Lost, Opening, Outcome, Relay, Rules};
 use crate::session::Session;
 use bytes::Bytes;
 use leg::Leg;
+use pipe::Pipe;
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
@@ -39,6 +41,9 @@ const OWN_FRAMES: usize = 4 * 1024;
 
 /// Unread bytes up to this have more put behind them; above it they were held back by a pause and go first.
 const SHORT_REST: usize = 1024;
+
+/// What is left of a frame is worth a pipe from here on.
+const WORTH_A_PIPE: u64 = 64 * 1024;
 
 /// Turns of both legs before the task yields to its neighbours.
 const TURNS: usize = 8;
@@ -142,6 +147,9 @@ impl Splice {
 
     /// One read behind what is unread, and what the relay makes of it. Whether anything moved.
     fn take_in(&mut self, from: Side, waiting: usize, cx: &mut Context<'_>, now: Moment) -> bool {
+        if let Some(moved) = self.pass_unseen(from, cx, now) {
+            return moved;
+        }
         SCRATCH.with_borrow_mut(|scratch| {
             let before = self.legs[from].unread.len();
             // Behind what waits there is room up to the mark; where nothing waits a read may be as long as it likes.
@@ -168,6 +176,38 @@ impl Splice {
             }
             read.is_some() || used > 0
         })
+    }
+
+    /// Lets the rest of a large frame that nobody reads pass inside the kernel (splice(2)). `None`: it has to be read.
+    fn pass_unseen(&mut self, from: Side, cx: &mut Context<'_>, now: Moment) -> Option<bool> {
+        let unseen = self.relay.unseen(from);
+        if unseen < WORTH_A_PIPE || !self.legs[from].is_drained() || !self.legs[!from].out.is_clear() {
+            return None;
+        }
+        if self.stirred {
+            self.obey(from, &[], cx, now);
+            if self.ending.is_some() {
+                return Some(true);
+            }
+        }
+        self.legs[!from].stream.plain_tcp()?;
+        let source = self.legs[from].stream.plain_tcp()?;
+        let mut pipe = Pipe::borrow()?;
+        if pipe.poll_fill(source, unseen, cx).is_pending() {
+            return Some(false);
+        }
+        let n = pipe.held() as u64;
+        if n == 0 {
+            // The end or an error: for the next read to find.
+            return None;
+        }
+        self.relay.heard(from, now);
+        self.relay.passed_unseen(from, n, now);
+        // Behind the frame, a frame of our own may go out.
+        self.stirred |= n == unseen;
+        self.legs[!from].out.take_over(pipe);
+        self.flush(!from, cx, now);
+        Some(true)
     }
 
     /// What a pause held back, before anything is read behind it.

@@ -19,7 +19,17 @@ impl Case {
 
     /// Shows the pieces one after the other, then lets the other side close.
     fn play<'a>(&self, from: Side, pieces: impl IntoIterator<Item = &'a [u8]>) -> Sim {
+        self.play_on(Sim::new(self.rules.clone(), self.deflate), from, pieces)
+    }
+
+    /// The same, with what need not be shown passed unseen.
+    fn play_unseen<'a>(&self, from: Side, pieces: impl IntoIterator<Item = &'a [u8]>) -> Sim {
         let mut sim = Sim::new(self.rules.clone(), self.deflate);
+        sim.passes_unseen = true;
+        self.play_on(sim, from, pieces)
+    }
+
+    fn play_on<'a>(&self, mut sim: Sim, from: Side, pieces: impl IntoIterator<Item = &'a [u8]>) -> Sim {
         for piece in pieces {
             sim.play(&[Says(from, raw(piece))]);
         }
@@ -123,13 +133,10 @@ fn every_frame_cut_in_two_at_every_byte_gives_the_same_wire_and_the_same_outcome
             let wire = case.wire(from);
             let whole = case.play(from, [&wire[..]]);
             for cut in 0..=wire.len() {
-                let two = case.play(from, [&wire[..cut], &wire[cut..]]);
-                case.compare(
-                    from,
-                    &whole,
-                    &two,
-                    &format!("case {number} of the {} cut at {cut}", from.word()),
-                );
+                let how = format!("case {number} of the {} cut at {cut}", from.word());
+                let pieces = [&wire[..cut], &wire[cut..]];
+                case.compare(from, &whole, &case.play(from, pieces), &how);
+                case.compare(from, &whole, &case.play_unseen(from, pieces), &format!("{how}, unseen"));
             }
         }
     }
@@ -141,8 +148,9 @@ fn every_frame_shown_byte_by_byte_gives_the_same_wire_and_the_same_outcome() {
         for from in Side::BOTH {
             let wire = case.wire(from);
             let whole = case.play(from, [&wire[..]]);
-            let bytes = case.play(from, wire.chunks(1));
-            case.compare(from, &whole, &bytes, &format!("case {number} of the {}", from.word()));
+            let how = format!("case {number} of the {}", from.word());
+            case.compare(from, &whole, &case.play(from, wire.chunks(1)), &how);
+            case.compare(from, &whole, &case.play_unseen(from, wire.chunks(1)), &format!("{how}, unseen"));
         }
     }
 }
@@ -174,4 +182,30 @@ fn the_other_side_may_speak_at_every_cut_and_neither_disturbs_the_other() {
             }
         }
     }
+}
+
+/// Only what nobody reads, counts by the byte or throws away may pass unseen.
+#[test]
+fn what_has_to_be_looked_at_is_never_unseen() {
+    let unseen = |rules: &Rules, first: Bytes, then: &[super::Step]| {
+        let mut sim = Sim::new(rules.clone(), true);
+        sim.play(&[Says(Client, first.head(10))]);
+        sim.play(then);
+        sim.relay.unseen(Client)
+    };
+    let mut unchecked = still();
+    unchecked.limits.client.validate_utf8 = false;
+    let mut counted = still();
+    let rate = crate::meter::Rate::new(1_000_000, 1_000_000);
+    counted.rates.bytes = Some(Limited { rate, action: RateAction::Close });
+    let (text, binary) = (text(&"a".repeat(100)), binary(&[7; 100]));
+    assert_eq!(unseen(&still(), binary.clone(), &[]), 96);
+    assert_eq!(unseen(&still(), binary.clone().head(106), &[]), 96);
+    assert_eq!(unseen(&still(), text.clone(), &[]), 0);
+    assert_eq!(unseen(&still(), text.clone().compressed(), &[]), 96);
+    assert_eq!(unseen(&unchecked, text, &[]), 96);
+    assert_eq!(unseen(&counted, binary.clone(), &[]), 0);
+    assert_eq!(unseen(&still(), binary.clone(), &[Breaks(Backend)]), 0, "there is nowhere to go");
+    assert_eq!(unseen(&still(), binary.clone(), &[Ends(Client)]), 0, "nothing more comes");
+    assert_eq!(unseen(&still(), binary, &[Says(Client, raw(&[0; 96]))]), 0, "between frames");
 }

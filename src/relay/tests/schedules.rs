@@ -87,6 +87,7 @@ impl Schedule {
         }
         let mut sim = Sim::with_seed(rules, deflate, seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         sim.mark = if calm { usize::MAX } else { rng.usize(0..500) };
+        sim.passes_unseen = rng.bool();
         let ending = match rng.u8(0..8) {
             0 => Ending::Dry,
             1 | 2 => Ending::Close(side(&mut rng)),

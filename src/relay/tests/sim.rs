@@ -16,6 +16,8 @@ pub struct Sim {
     pub legs: Pair<Wire>,
     /// How many bytes one read gives at most.
     pub chunk: usize,
+    /// What need not be shown is not: it goes straight to the other leg.
+    pub passes_unseen: bool,
     /// The output above which the other leg is not read.
     pub mark: usize,
     outcome: Option<Outcome>,
@@ -65,6 +67,7 @@ impl Sim {
             now,
             legs: Pair { client: wire(Side::Client), backend: wire(Side::Backend) },
             chunk: usize::MAX,
+            passes_unseen: false,
             mark: 0,
             outcome: None,
             finishes: 0,
@@ -164,6 +167,15 @@ impl Sim {
             return false;
         }
         let n = leg.inbox.len().min(self.chunk);
+        let unseen = usize::try_from(self.relay.unseen(side)).unwrap_or(usize::MAX).min(n);
+        if self.passes_unseen && unseen > 0 && leg.unread.is_empty() && !self.legs[!side].broken {
+            let moved = self.legs[side].inbox.drain(..unseen).collect::<Vec<u8>>();
+            self.legs[!side].queued.extend(moved);
+            self.relay.heard(side, self.now);
+            self.relay.passed_unseen(side, unseen as u64, self.now);
+            return true;
+        }
+        let leg = &mut self.legs[side];
         if n > 0 {
             leg.unread.extend(leg.inbox.drain(..n));
             self.relay.heard(side, self.now);

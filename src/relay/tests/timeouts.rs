@@ -250,8 +250,9 @@ fn heartbeats_vary_by_at_most_a_tenth_and_not_in_step() {
             all[side].push(due.since(sim.now));
         }
     }
-    let as_one = all.client.iter().zip(&all.backend).filter(|(client, backend)| client == backend);
-    assert!(as_one.count() < 5, "the legs of a session are not asked together");
+    assert_eq!(all.client, all.backend, "the legs of a session are asked together");
+    let sorted = all.client.iter().collect::<std::collections::BTreeSet<_>>();
+    assert!(sorted.len() > 490, "sessions are not");
     for side in Side::BOTH {
         let (least, most) = (all[side].iter().min().expect("500"), all[side].iter().max().expect("500"));
         assert!(*least >= Duration::from_millis(22_500) && *most <= Duration::from_millis(27_500));
