@@ -2,6 +2,8 @@
 
 use crate::gateway::{Answered, Begun, Connection, Gateway};
 use crate::net::listen::{Listener, ListenerSettings};
+use crate::net::proxy_protocol::header::Told;
+use crate::net::proxy_protocol::{self, ProxyProtocol};
 use crate::net::splice::{Splice, Taken};
 use crate::net::stream::{Socket, Stream};
 use crate::net::tls_server::TlsServer;
@@ -34,7 +36,6 @@ pub async fn serve(door: Door, gateway: Arc<Gateway>, stop: CancellationToken, c
     let Door { listener, settings, tls } = door;
     // Shared by every session of the listener.
     let name: Arc<str> = settings.name.as_str().into();
-    let local_port = listener.port();
     loop {
         let (socket, peer) = tokio::select! {
             biased;
@@ -46,8 +47,9 @@ pub async fn serve(door: Door, gateway: Arc<Gateway>, stop: CancellationToken, c
             redirect_to_https: settings.redirect_to_https,
             tls: tls.is_some(),
             sni: None,
-            peer,
-            local_port,
+            peer: peer.map(|peer| peer.ip()),
+            peer_port: peer.map_or(0, |peer| peer.port()),
+            local: listener.own_end(&socket),
             idle: Default::default(),
         };
         let http = admit(socket, connection, tls.clone(), settings.clone(), gateway.clone(), stop.clone());
@@ -86,7 +88,7 @@ impl<H: Future<Output = Option<Splice>>> Future for Visit<H> {
 
 /// From the first byte to the last HTTP exchange, and the session that goes on from there.
 async fn admit(
-    socket: Socket,
+    mut socket: Socket,
     mut connection: Connection,
     tls: Option<Arc<ServerConfig>>,
     settings: Arc<ListenerSettings>,
@@ -94,6 +96,13 @@ async fn admit(
     stop: CancellationToken,
 ) -> Option<Splice> {
     let deadline = Instant::now() + settings.handshake_timeout;
+    if settings.proxy_protocol == ProxyProtocol::Require {
+        let introduced = introduce(&mut socket, &mut connection, &gateway, deadline).await;
+        if let Err(why) = introduced {
+            log_failure(&connection, "proxy_protocol", &why);
+            return None;
+        }
+    }
     let stream = match tls {
         None => Stream::Plain(socket),
         Some(config) => match tokio::time::timeout_at(deadline, TlsServer::accept(socket, config)).await {
@@ -113,6 +122,30 @@ async fn admit(
     };
     let left = deadline.saturating_duration_since(Instant::now());
     speak_http(stream, &connection, &settings, left, &gateway, stop).await
+}
+
+/// Takes the word of a proxy in front of us on whose connection this is. From then on that client is the peer: what it
+/// says itself, in `X-Forwarded-For`, is believed only if its own address is trusted.
+async fn introduce(
+    socket: &mut Socket,
+    connection: &mut Connection,
+    gateway: &Gateway,
+    deadline: Instant,
+) -> Result<(), String> {
+    if !gateway.trusted.trusts(connection.peer) {
+        return Err(
+            "it is not among trusted_proxies, and this listener takes connections from no others".into()
+        );
+    }
+    let received = tokio::time::timeout_at(deadline, proxy_protocol::receive(socket)).await;
+    match received.map_err(|_| "its PROXY header took too long")?.map_err(|why| why.to_string())? {
+        Told::Client(client) => {
+            connection.peer = Some(client.ip());
+            connection.peer_port = client.port();
+        }
+        Told::Nobody => {}
+    }
+    Ok(())
 }
 
 /// What the requests of a connection leave behind.

@@ -11,6 +11,7 @@ pub struct Backend {
     pub connect_timeout: Duration,
     /// From the request sent to the head of the answer.
     pub upgrade_timeout: Duration,
+    pub send_proxy: SendProxy,
     /// Only for `wss://` servers.
     pub tls: BackendTls,
 }
@@ -23,9 +24,19 @@ impl Backend {
             server,
             connect_timeout: Duration::from_secs(5),
             upgrade_timeout: Duration::from_secs(10),
+            send_proxy: SendProxy::Off,
             tls: BackendTls::default(),
         }
     }
+}
+
+/// Whether a connection begins with a header that says who the client is, for servers that read no `X-Forwarded-For`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SendProxy {
+    #[default]
+    Off,
+    /// PROXY protocol, version 2.
+    V2,
 }
 
 /// One server, as its URL names it.

@@ -6,7 +6,7 @@ use super::section::Section;
 use super::source::Needed;
 use super::unique::Unique;
 use super::value::Value;
-use crate::backend::{Backend, BackendTls, Roots, Server};
+use crate::backend::{Backend, BackendTls, Roots, SendProxy, Server};
 use rustls::pki_types::ServerName;
 
 /// The backends of the file, and those that its routes add.
@@ -82,7 +82,6 @@ fn read(section: &mut Section<'_>) -> Backend {
         "retries",
         "slow_start",
         "max_connections",
-        "send_proxy",
         "on_server_down",
         "health",
     ]);
@@ -94,11 +93,13 @@ fn read(section: &mut Section<'_>) -> Backend {
         let complaint = Complaint::new(format!("the server, {server}, does not speak TLS"));
         section.source().problem(&at, complaint.hint("write wss:// in servers, or remove tls"));
     }
+    let send_proxy = [("off", SendProxy::Off), ("v2", SendProxy::V2)];
     // Without a sound name or server the rest is read all the same, for what is wrong with it.
     let base = Backend::new(&name.unwrap_or_default(), server.unwrap_or(Server::Unix("".into())));
     Backend {
         connect_timeout: section.read("connect_timeout", base.connect_timeout, Value::duration),
         upgrade_timeout: section.read("upgrade_timeout", base.upgrade_timeout, Value::duration),
+        send_proxy: section.read("send_proxy", base.send_proxy, |value| value.choice(&send_proxy, &["v1"])),
         tls: section.find_section("tls").map(read_tls).unwrap_or_default(),
         ..base
     }

@@ -8,6 +8,7 @@ use super::unique::Unique;
 use super::units::show_size;
 use super::value::Value;
 use crate::net::listen::{Bind, ListenerSettings};
+use crate::net::proxy_protocol::ProxyProtocol;
 use crate::net::tls::{CertificateFiles, ClientAuth, TlsSettings, TlsVersion};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -30,6 +31,9 @@ pub fn read_all(top: &mut Section<'_>, trusts_a_proxy: bool) -> Vec<ListenerSett
             names.claim(source, listener.name.clone(), &at);
         }
         let at = section.place_of("bind").unwrap_or_else(|| section.place().clone());
+        if let Some(at) = section.place_of("proxy_protocol").filter(|_| !trusts_a_proxy) {
+            nobody_may_speak_first(source, &listener, &at);
+        }
         // Each listener on port 0 gets a port of its own.
         if !matches!(listener.bind, Bind::Tcp(address) if address.port() == 0) {
             binds.claim(source, listener.bind.clone(), &at);
@@ -41,13 +45,7 @@ pub fn read_all(top: &mut Section<'_>, trusts_a_proxy: bool) -> Vec<ListenerSett
 }
 
 fn read(section: &mut Section<'_>) -> ListenerSettings {
-    section.not_yet(&[
-        "proxy_protocol",
-        "http2",
-        "max_connections",
-        "max_connections_per_ip",
-        "handshakes_per_ip",
-    ]);
+    section.not_yet(&["http2", "max_connections", "max_connections_per_ip", "handshakes_per_ip"]);
     let source = section.source();
     let name = section.find("name", |value| value.parse(super::name));
     let bind = section.require("bind", "bind = \"0.0.0.0:443\"", |value| {
@@ -63,6 +61,7 @@ fn read(section: &mut Section<'_>) -> ListenerSettings {
     let base = ListenerSettings::new(&name.unwrap_or(text), bind);
     let listener = ListenerSettings {
         tls: section.find_section("tls").map(read_tls),
+        proxy_protocol: section.read("proxy_protocol", base.proxy_protocol, proxy_protocol),
         redirect_to_https: section.read("redirect_to_https", base.redirect_to_https, Value::boolean),
         handshake_timeout: section.read("handshake_timeout", base.handshake_timeout, Value::duration),
         max_header_size: section.read("max_header_size", base.max_header_size, header_size),
@@ -74,6 +73,29 @@ fn read(section: &mut Section<'_>) -> ListenerSettings {
         source.problem(&at, complaint.hint("put it on a second [[listener]] without tls, on port 80"));
     }
     listener
+}
+
+fn proxy_protocol(value: &Value<'_>) -> Result<ProxyProtocol, Complaint> {
+    let read = value.choice(&[("off", ProxyProtocol::Off), ("require", ProxyProtocol::Require)], &[]);
+    // Other proxies name versions here, or take connections with and without.
+    let guess = matches!(value.text().as_deref(), Ok("on" | "v1" | "v2" | "optional"));
+    read.map_err(|complaint| {
+        if guess {
+            complaint.hint("write \"require\": versions 1 and 2 are told apart, and neither may be missing")
+        } else {
+            complaint
+        }
+    })
+}
+
+/// Connections over a unix socket are trusted as they are.
+fn nobody_may_speak_first(source: &Source<'_>, listener: &ListenerSettings, at: &Place) {
+    if listener.proxy_protocol == ProxyProtocol::Require && matches!(listener.bind, Bind::Tcp(_)) {
+        let complaint =
+            Complaint::new("nobody could connect: PROXY headers are taken from trusted_proxies alone");
+        let hint = "name the proxy in front: trusted_proxies = [\"10.0.0.0/8\"], at the top of the file";
+        source.problem(at, complaint.hint(hint));
+    }
 }
 
 fn header_size(value: &Value<'_>) -> Result<usize, Complaint> {

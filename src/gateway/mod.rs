@@ -9,7 +9,7 @@ use crate::handshake::forward::{self, Hop};
 use crate::handshake::reply::{self, Agreed, Offer};
 use crate::handshake::request::{Asked, Upgrade, Wants};
 use crate::handshake::tokens;
-use crate::net::dial::Dialer;
+use crate::net::dial::{Dialer, Introduction};
 use crate::net::http::{self as backend_http, Answer, Exchange, NotSent, RequestBody};
 use crate::net::splice::{Splice, Taken};
 use crate::observe::log::QueryValues;
@@ -26,7 +26,7 @@ use http::{Request, Response, StatusCode, request};
 use http_body_util::{Either, Empty, Full};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -67,11 +67,24 @@ pub struct Connection {
     pub tls: bool,
     /// The name that TLS asked for.
     pub sni: Option<String>,
+    /// Who opened it; or, where a PROXY header comes first, for whom it was opened.
     pub peer: Option<IpAddr>,
-    pub local_port: Option<u16>,
-    /// A backend connection that the last plain request left open, and whose backend it leads to. It belongs to this
-    /// client alone: no answer can reach the wrong one.
-    pub idle: Mutex<Option<(usize, Exchange)>>,
+    /// 0: nobody knows.
+    pub peer_port: u16,
+    /// Our end of it.
+    pub local: Option<SocketAddr>,
+    /// A backend connection that the last plain request left open. It belongs to this client alone: no answer can reach
+    /// the wrong one.
+    pub idle: Mutex<Option<Kept>>,
+}
+
+/// A backend connection that is to be used again.
+pub struct Kept {
+    backend: usize,
+    /// A proxy in front of us may send requests of several clients over one connection: what the backend was told of the
+    /// first of them is not true of the others.
+    introduction: Introduction,
+    exchange: Exchange,
 }
 
 /// A request with what the steps found out about it.
@@ -228,7 +241,7 @@ impl Gateway {
         let offer = Offer { key: &upgrade.key, subprotocols: &upgrade.subprotocols, deflate };
         let limit = dialer.backend().upgrade_timeout;
         let quiet = route.rules.heartbeat.ping_interval.backend.unwrap_or(Duration::MAX);
-        let backend = dialer.dial(quiet).await?;
+        let backend = dialer.dial(quiet, &introduction(visit, dialer)).await?;
         let request = Request::from_parts(head, Either::Right(Empty::new()));
         let (mut response, backend) = match backend_http::upgrade(backend, request, limit).await? {
             Answer::Switching(response, stream, early) => (response, Taken { stream, early }),
@@ -263,8 +276,11 @@ impl Gateway {
         // A poll may hang for as long as a quiet session may.
         let limit = route.rules.timeouts.idle.unwrap_or(Duration::MAX);
         let mut idle = visit.connection.idle.lock().await;
-        let mut kept = idle.take().filter(|(backend, _)| *backend == route.backend);
-        if let Some((_, exchange)) = &mut kept
+        let backend = route.backend;
+        let introduction = introduction(visit, dialer);
+        let mut kept =
+            idle.take().filter(|kept| kept.backend == backend && kept.introduction == introduction);
+        if let Some(Kept { exchange, .. }) = &mut kept
             && !exchange.is_ready().await
         {
             kept = None;
@@ -272,10 +288,10 @@ impl Gateway {
         let harmless = head.method.is_safe() && body.is_end_stream();
         let spare = (kept.is_some() && harmless).then(|| head.clone());
         let mut request: Request<RequestBody> = Request::from_parts(head, Either::Left(body));
-        if let Some((_, mut exchange)) = kept {
-            match exchange.plain(request, limit).await {
+        if let Some(mut kept) = kept {
+            match kept.exchange.plain(request, limit).await {
                 Ok(response) => {
-                    *idle = Some((route.backend, exchange));
+                    *idle = Some(kept);
                     return self.answer_plain(route, response);
                 }
                 // The backend closed it just then; of this request it has seen nothing.
@@ -287,9 +303,10 @@ impl Gateway {
                 Err(NotSent { refused, .. }) => return Err(refused),
             }
         }
-        let mut exchange = Exchange::begin(dialer.dial(Duration::MAX).await?).await?;
+        let stream = dialer.dial(Duration::MAX, &introduction).await?;
+        let mut exchange = Exchange::begin(stream).await?;
         let response = exchange.plain(request, limit).await.map_err(|not_sent| not_sent.refused)?;
-        *idle = Some((route.backend, exchange));
+        *idle = Some(Kept { backend, introduction, exchange });
         self.answer_plain(route, response)
     }
 
@@ -332,7 +349,7 @@ impl Gateway {
             peer_is_trusted: visit.peer_is_trusted,
             scheme: if connection.tls { "https" } else { "http" },
             authority: &visit.asked.authority,
-            port: connection.local_port,
+            port: connection.local.map(|local| local.port()),
             request_id: visit.id,
         };
         let server = self.dialer(route)?.authority();
@@ -366,6 +383,13 @@ impl Gateway {
         let opened = Opened { host, path, deflate: agreed.deflate, tls: visit.connection.tls };
         Session::open(facts, opened, seat, self.access_log)
     }
+}
+
+/// The client to the backend. What `X-Forwarded-For` says of it has no port.
+fn introduction(visit: &Visit<'_>, dialer: &Dialer) -> Introduction {
+    let connection = visit.connection;
+    let port = if visit.client == connection.peer { connection.peer_port } else { 0 };
+    dialer.introduce(visit.client.map(|address| SocketAddr::new(address, port)), connection.local)
 }
 
 impl From<Response<ResponseBody>> for Answered {

@@ -1,14 +1,16 @@
 //! A connection to a backend, ready for its first byte of HTTP: name, socket, TLS, all under one deadline.
 
+use super::proxy_protocol::header;
 use super::stream::{ReadAhead, Socket, Stream};
 use super::tls::client_config;
-use crate::backend::{Backend, Server};
+use crate::backend::{Backend, SendProxy, Server};
 use crate::refusal::{Refusal, Refused};
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -24,6 +26,11 @@ pub struct Dialer {
     label: Arc<str>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
+
+/// What a backend is told of the client before the first byte of anything else. A connection is for the client it was
+/// introduced with, and for no other: compare before one is used again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introduction(Option<Vec<u8>>);
 
 impl Dialer {
     pub fn new(backend: Backend) -> Result<Dialer, String> {
@@ -58,10 +65,18 @@ impl Dialer {
         self.label.clone()
     }
 
+    /// `client` is whoever asks, where that has an address; `listener` is our end of its connection.
+    pub fn introduce(&self, client: Option<SocketAddr>, listener: Option<SocketAddr>) -> Introduction {
+        match self.backend.send_proxy {
+            SendProxy::Off => Introduction(None),
+            SendProxy::V2 => Introduction(Some(header::write(client, listener))),
+        }
+    }
+
     /// A connection that is silent for `quiet` at the most while all is well.
-    pub async fn dial(&self, quiet: Duration) -> Result<Stream, Refused> {
+    pub async fn dial(&self, quiet: Duration, introduction: &Introduction) -> Result<Stream, Refused> {
         let deadline = from_now(self.backend.connect_timeout);
-        let socket = match (&self.backend.server, self.literal) {
+        let mut socket = match (&self.backend.server, self.literal) {
             (Server::Tcp { .. }, Some(address)) => self.connect_tcp(&[address], deadline).await?,
             (Server::Tcp { host, port, .. }, None) => {
                 let addresses = timeout_at(deadline, resolve(host, *port)).await;
@@ -74,6 +89,10 @@ impl Dialer {
             }
         };
         socket.tune(quiet);
+        if let Introduction(Some(header)) = introduction {
+            let written = timeout_at(deadline, socket.write_all(header)).await;
+            written.map_err(|_| self.late())?.map_err(|error| self.unreachable(&error))?;
+        }
         let Some((connector, name)) = &self.tls else {
             return Ok(Stream::Plain(socket));
         };

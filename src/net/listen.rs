@@ -1,11 +1,12 @@
 //! Listening sockets and the accept loop, which must outlive everything that can go wrong with one connection.
 
+use super::proxy_protocol::ProxyProtocol;
 use super::stream::{Socket, tune};
 use super::tls::TlsSettings;
 use socket2::{Domain, Protocol, SockRef, Type};
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,9 +18,10 @@ pub struct ListenerSettings {
     pub bind: Bind,
     /// `None`: a plain listener.
     pub tls: Option<TlsSettings>,
+    pub proxy_protocol: ProxyProtocol,
     /// Every request on it is sent to `https://` with 308 (a plain listener on port 80).
     pub redirect_to_https: bool,
-    /// TLS and the request head, together.
+    /// The PROXY header, TLS and the request head, together.
     pub handshake_timeout: Duration,
     /// Bytes of a request head.
     pub max_header_size: usize,
@@ -32,6 +34,7 @@ impl ListenerSettings {
             name: name.into(),
             bind,
             tls: None,
+            proxy_protocol: ProxyProtocol::Off,
             redirect_to_https: false,
             handshake_timeout: Duration::from_secs(10),
             max_header_size: 64 * 1024,
@@ -130,22 +133,26 @@ impl Bound {
 }
 
 impl Listener {
-    /// The port of every connection that it accepts.
-    pub fn port(&self) -> Option<u16> {
-        match &self.at {
-            Bind::Tcp(address) => Some(address.port()),
-            Bind::Unix(_) => None,
+    /// Our end of a connection that it accepted. Only a listener on every address of the machine has to ask.
+    pub fn own_end(&self, accepted: &Socket) -> Option<SocketAddr> {
+        match (&self.at, accepted) {
+            (Bind::Tcp(address), Socket::Tcp(tcp)) if address.ip().is_unspecified() => {
+                Some(tcp.local_addr().unwrap_or(*address))
+            }
+            (Bind::Tcp(address), _) => Some(*address),
+            (Bind::Unix(_), _) => None,
         }
     }
 
     /// The next connection, tuned, and whose it is. Errors of one connection are passed over; without descriptors or
     /// memory it waits instead of spinning, and says so once a second.
-    pub async fn accept(&self) -> (Socket, Option<IpAddr>) {
+    pub async fn accept(&self) -> (Socket, Option<SocketAddr>) {
         loop {
             let accepted = match &self.socket {
                 Served::Tcp(tcp) => {
                     let accepted = tcp.accept().await;
-                    accepted.map(|(stream, peer)| (Socket::Tcp(stream), Some(peer.ip().to_canonical())))
+                    let canonical = |peer: SocketAddr| SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                    accepted.map(|(stream, peer)| (Socket::Tcp(stream), Some(canonical(peer))))
                 }
                 Served::Unix(unix) => unix.accept().await.map(|(stream, _)| (Socket::Unix(stream), None)),
             };
@@ -254,14 +261,27 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn a_listener_on_every_address_knows_which_one_was_called() {
+        let bound = Bound::open(&Bind::Tcp(SocketAddr::from(([0, 0, 0, 0], 0))), 1).unwrap().remove(0);
+        let Bind::Tcp(at) = *bound.at() else { panic!("no TCP") };
+        let called = SocketAddr::from(([127, 0, 0, 5], at.port()));
+        let listener = bound.listen().unwrap();
+        let client = std::net::TcpStream::connect(called).unwrap();
+        let (accepted, _) = listener.accept().await;
+        assert_eq!(listener.own_end(&accepted), Some(called));
+        drop(client);
+    }
+
+    #[tokio::test]
     async fn accepted_connections_inherit_how_they_are_tuned() {
         let bound = Bound::open(&Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))), 1).unwrap().remove(0);
         let Bind::Tcp(address) = *bound.at() else { panic!("no TCP") };
         let listener = bound.listen().unwrap();
         let client = std::net::TcpStream::connect(address).unwrap();
-        let (Socket::Tcp(accepted), peer) = listener.accept().await else { panic!("no TCP") };
-        assert_eq!(peer, Some(address.ip()));
-        assert_eq!(accepted.local_addr().unwrap().port(), listener.port().unwrap());
+        let (accepted, peer) = listener.accept().await;
+        assert_eq!(peer, Some(client.local_addr().unwrap()));
+        assert_eq!(listener.own_end(&accepted), Some(address));
+        let Socket::Tcp(accepted) = accepted else { panic!("no TCP") };
         assert!(accepted.nodelay().unwrap());
         let accepted = SockRef::from(&accepted);
         assert!(accepted.keepalive().unwrap());

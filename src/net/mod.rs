@@ -3,6 +3,7 @@
 pub mod pem;
 pub mod tls_server;
 pub mod stream;
+pub mod proxy_protocol;
 pub mod listen;
 pub mod tls;
 pub mod self_signed;
