@@ -24,6 +24,7 @@ mod memory;
 mod origin;
 mod plain_http;
 mod processes;
+mod proxy_protocol;
 mod routing;
 mod session;
 mod support;

@@ -54,3 +54,30 @@ pub async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> Result<Told, NoHe
         header.truncate(have + read);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_behind_a_header_stays_there() {
+        let client: std::net::SocketAddr = "[2001:db8::1]:5000".parse().unwrap();
+        let behind = b"\x16\x03\x01\x02\x00 the beginning of TLS";
+        for header in
+            [header::write(Some(client), None), b"PROXY TCP6 2001:db8::1 2001:db8::2 5000 443\r\n".to_vec()]
+        {
+            let bytes = [&header[..], behind].concat();
+            for cut in 0..=bytes.len() {
+                let mut stream = (&bytes[..cut]).chain(&bytes[cut..]);
+                assert_eq!(receive(&mut stream).await.unwrap(), Told::Client(client), "cut at {cut}");
+                let mut rest = Vec::new();
+                stream.read_to_end(&mut rest).await.unwrap();
+                assert_eq!(rest, behind, "cut at {cut}");
+            }
+            for cut in 0..header.len() {
+                let over = receive(&mut &header[..cut]).await;
+                assert!(matches!(over, Err(NoHeader::Cut)), "{over:?} after {cut} bytes");
+            }
+        }
+    }
+}
