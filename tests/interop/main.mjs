@@ -51,6 +51,7 @@ for (const name of process.argv.slice(2)) {
     ...suite,
     certificates,
     direct,
+    tmp,
     python,
     chromium,
     startGateway: async (config) => {

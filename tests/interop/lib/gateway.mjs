@@ -16,9 +16,10 @@ export class Gateway {
 
   /**
    * `listeners`: one object of extra listener keys each. `routes`: `{ path, backend, ...keys }` with keys as in
-   * CONFIG.md, nested tables as nested objects. Only what a suite is about is set, so the defaults are tested too.
+   * CONFIG.md, nested tables as nested objects. `backends` likewise; `top` is what stands before every table. Only what
+   * a suite is about is set, so the defaults are tested too.
    */
-  static async start({ tmp, certificates, direct, listeners = [{}], routes }) {
+  static async start({ tmp, certificates, direct, top = {}, listeners = [{}], backends = [], routes }) {
     const gateway = new Gateway();
     if (direct) {
       const port = await startStandIn({ certificates, routes });
@@ -27,7 +28,7 @@ export class Gateway {
     }
     gateway.ports = await freePorts(listeners.length);
     const file = join(tmp, `gateway-${(started += 1)}.toml`);
-    writeFileSync(file, configuration({ certificates, listeners, routes, ports: gateway.ports }));
+    writeFileSync(file, configuration({ certificates, top, listeners, backends, routes, ports: gateway.ports }));
     gateway.#process = start(process.env.FRAMEGATE_BIN, ['run', '--config', file], { env: { FRAMEGATE_LOG: 'info' } });
     for (const port of gateway.ports) await accepting(port, gateway.#process);
     return gateway;
@@ -79,8 +80,9 @@ export async function accepting(port, { exited, output }) {
   });
 }
 
-function configuration({ certificates, listeners, routes, ports }) {
+function configuration({ certificates, top, listeners, backends, routes, ports }) {
   const tables = [
+    { head: '# Written for one suite.', body: top },
     { head: '[shutdown]', body: { drain_timeout: '2s', close_spread: '500ms' } },
     ...listeners.map((keys, index) => ({
       head: '[[listener]]',
@@ -90,6 +92,7 @@ function configuration({ certificates, listeners, routes, ports }) {
         ...keys,
       },
     })),
+    ...backends.map((backend) => ({ head: '[[backend]]', body: backend })),
     ...routes.map((route) => ({ head: '[[route]]', body: route })),
   ];
   return tables.map(({ head, body }) => [head, ...pairs(body)].join('\n')).join('\n\n') + '\n';
