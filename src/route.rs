@@ -3,6 +3,7 @@
 
 pub use crate::handshake::forward::{HeaderEdits, HeaderRules, HostHeader};
 use crate::policy::origin::OriginPolicy;
+use crate::refusal::{Refusal, Refused};
 use crate::relay::Rules;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
@@ -190,6 +191,25 @@ impl RouteTable {
         }
         best.map(|(_, route)| route)
     }
+
+    /// The route of a request, or why it has none. `sni`: the name that TLS asked for.
+    pub fn choose(&self, facts: RouteFacts<'_>, sni: Option<&str>) -> Result<&Arc<Route>, Refused> {
+        let route = self
+            .find(facts)
+            .ok_or_else(|| Refusal::NoRoute.because(format!("no route for {}{}", facts.host, facts.path)))?;
+        // Domain fronting: the certificate that was checked was one host's, the request is another's.
+        let fronted = sni.filter(|sni| *sni != facts.host).filter(|sni| {
+            let other = self.find(RouteFacts { host: sni, ..facts });
+            !other.is_some_and(|other| Arc::ptr_eq(other, route))
+        });
+        match fronted {
+            None => Ok(route),
+            Some(sni) => {
+                Err(Refusal::Misdirected
+                    .because(format!("TLS asked for {sni}, the request for {}", facts.host)))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -273,5 +293,28 @@ mod tests {
         assert_eq!(find(Some("a"), &[]), "tenant");
         assert_eq!(find(None, &["wamp", "mqtt"]), "mqtt");
         assert_eq!(find(Some("a"), &["mqtt"]), "tenant");
+    }
+
+    #[test]
+    fn tls_and_the_request_have_to_mean_one_route() {
+        let table = RouteTable::new(vec![
+            route("both", &["a.test", "b.test"], "/*"),
+            route("narrow", &["b.test"], "/narrow"),
+            route("other", &["c.test"], "/*"),
+        ]);
+        let check = |sni: Option<&str>, host: &str, path: &str, expected: Result<&str, Refusal>| {
+            let headers = HeaderMap::new();
+            let facts = RouteFacts { host, path, headers: &headers, subprotocols: &[] };
+            let chosen = table.choose(facts, sni);
+            let chosen = chosen.map(|route| route.name.as_str()).map_err(|refused| refused.refusal);
+            assert_eq!(chosen, expected, "{sni:?} {host}{path}");
+        };
+        check(None, "a.test", "/", Ok("both"));
+        check(Some("a.test"), "a.test", "/", Ok("both"));
+        check(Some("b.test"), "a.test", "/", Ok("both"));
+        check(Some("a.test"), "b.test", "/narrow", Err(Refusal::Misdirected));
+        check(Some("c.test"), "a.test", "/", Err(Refusal::Misdirected));
+        check(Some("d.test"), "a.test", "/", Err(Refusal::Misdirected));
+        check(Some("a.test"), "d.test", "/", Err(Refusal::NoRoute));
     }
 }

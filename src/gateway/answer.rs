@@ -68,7 +68,7 @@ pub(super) fn log_passed_on(visit: &Visit<'_>, route: &Route, status: StatusCode
     tracing::info!(
         id = visit.id,
         listener = &*visit.connection.listener,
-        client = shown_address(visit.client).as_str(),
+        client = shown_address(visit.seen.client).as_str(),
         route = route.name.as_str(),
         path = visit.shown_path,
         status = status.as_u16(),

@@ -8,13 +8,13 @@ use crate::drain::{Seat, Sessions};
 use crate::handshake::forward::{self, Hop};
 use crate::handshake::reply::{self, Agreed, Offer};
 use crate::handshake::request::{Asked, Upgrade, Wants};
-use crate::handshake::tokens;
 use crate::net::dial::{Dialer, Introduction};
 use crate::net::http::{self as backend_http, Answer, Exchange, NotSent, RequestBody};
 use crate::net::splice::{Splice, Taken};
 use crate::observe::log::QueryValues;
 use crate::policy::address::TrustedProxies;
 use crate::policy::origin::{OriginFacts, OriginMode};
+use crate::policy::seen::Seen;
 use crate::refusal::{Refusal, Refused};
 use crate::route::{Compression, PlainHttp, Route, RouteFacts, RouteTable};
 use crate::session::{Facts, Opened, Report, Session, shown_subprotocol};
@@ -92,10 +92,7 @@ struct Visit<'a> {
     connection: &'a Connection,
     id: &'a str,
     asked: Asked,
-    client: Option<IpAddr>,
-    peer_is_trusted: bool,
-    /// As the browser sees it: a trusted proxy in front of us may have ended TLS.
-    scheme: &'static str,
+    seen: Seen,
     shown_path: &'a str,
 }
 
@@ -110,37 +107,19 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let id = request_id(&head.headers);
         let shown_path = shown_path(&head.uri, self.query);
-        let forwarded: Vec<&str> = tokens(&head.headers, &forward::X_FORWARDED_FOR).collect();
-        let client = self.trusted.client_address(connection.peer, forwarded.into_iter());
+        let seen = Seen::new(&self.trusted, connection.peer, connection.tls, &head.headers);
         let refused = match Asked::read(&head) {
             Err(refused) => refused,
             Ok(asked) => {
-                let visit = self.visit(connection, &id, &shown_path, client, &head, asked);
+                let visit = Visit { connection, id: &id, asked, seen, shown_path: &shown_path };
                 match self.serve(&visit, head, body).await {
                     Ok(answered) => return answered,
                     Err(refused) => refused,
                 }
             }
         };
-        log_refusal(connection, client, &id, &shown_path, &refused);
+        log_refusal(connection, seen.client, &id, &shown_path, &refused);
         refusal_response(&refused).into()
-    }
-
-    fn visit<'a>(
-        &self,
-        connection: &'a Connection,
-        id: &'a str,
-        shown_path: &'a str,
-        client: Option<IpAddr>,
-        head: &request::Parts,
-        asked: Asked,
-    ) -> Visit<'a> {
-        let peer_is_trusted = self.trusted.trusts(connection.peer);
-        let own = if connection.tls { "https" } else { "http" };
-        let told = || tokens(&head.headers, &forward::X_FORWARDED_PROTO).last();
-        let told = if peer_is_trusted { told() } else { None };
-        let scheme = told.and_then(forward::http_scheme).unwrap_or(own);
-        Visit { connection, id, asked, client, peer_is_trusted, scheme, shown_path }
     }
 
     async fn serve(
@@ -164,24 +143,7 @@ impl Gateway {
         let asked = &visit.asked;
         let facts =
             RouteFacts { host: &asked.host, path: &asked.path, headers, subprotocols: asked.subprotocols() };
-        let route = self
-            .routes
-            .find(facts)
-            .ok_or_else(|| Refusal::NoRoute.because(format!("no route for {}{}", asked.host, asked.path)))?;
-        // Domain fronting: the certificate that was checked was one host's, the request is another's.
-        let fronted = visit.connection.sni.as_deref().filter(|sni| *sni != asked.host).filter(|sni| {
-            !self
-                .routes
-                .find(RouteFacts { host: sni, ..facts })
-                .is_some_and(|other| Arc::ptr_eq(other, route))
-        });
-        match fronted {
-            None => Ok(route),
-            Some(sni) => {
-                Err(Refusal::Misdirected
-                    .because(format!("TLS asked for {sni}, the request for {}", asked.host)))
-            }
-        }
+        self.routes.choose(facts, visit.connection.sni.as_deref())
     }
 
     /// Every policy of the route, before any backend is contacted.
@@ -200,12 +162,9 @@ impl Gateway {
                 }
             };
         }
-        let origins: Vec<&[u8]> = headers.get_all(header::ORIGIN).iter().map(HeaderValue::as_bytes).collect();
-        // Behind a trusted proxy the page's host is the one the proxy was asked for.
-        let told = || tokens(headers, &forward::X_FORWARDED_HOST).last();
-        let told = if visit.peer_is_trusted { told() } else { None };
-        let authority = told.unwrap_or(&visit.asked.authority);
-        let facts = OriginFacts { origins: &origins, scheme: visit.scheme, authority };
+        let origins = OriginFacts::lines(headers);
+        let authority = visit.seen.authority(headers, &visit.asked.authority);
+        let facts = OriginFacts { origins: &origins, scheme: visit.seen.scheme, authority };
         match (route.origin.judge(facts), route.origin.mode) {
             (Ok(()), _) => {}
             (Err(denial), OriginMode::Enforce) => return Err(Refusal::Origin.because(denial.0)),
@@ -346,7 +305,7 @@ impl Gateway {
         let connection = visit.connection;
         let hop = Hop {
             peer: connection.peer,
-            peer_is_trusted: visit.peer_is_trusted,
+            peer_is_trusted: visit.seen.peer_is_trusted,
             scheme: if connection.tls { "https" } else { "http" },
             authority: &visit.asked.authority,
             port: connection.local.map(|local| local.port()),
@@ -376,7 +335,7 @@ impl Gateway {
             route: route.clone(),
             listener: visit.connection.listener.clone(),
             backend: dialer.label(),
-            client: visit.client,
+            client: visit.seen.client,
             subprotocol: agreed.subprotocol.as_deref().map(|name| shown_subprotocol(name).into()),
         };
         let (host, path) = (visit.asked.host.as_str(), visit.shown_path);
@@ -388,8 +347,8 @@ impl Gateway {
 /// The client to the backend. What `X-Forwarded-For` says of it has no port.
 fn introduction(visit: &Visit<'_>, dialer: &Dialer) -> Introduction {
     let connection = visit.connection;
-    let port = if visit.client == connection.peer { connection.peer_port } else { 0 };
-    dialer.introduce(visit.client.map(|address| SocketAddr::new(address, port)), connection.local)
+    let port = if visit.seen.client == connection.peer { connection.peer_port } else { 0 };
+    dialer.introduce(visit.seen.client.map(|address| SocketAddr::new(address, port)), connection.local)
 }
 
 impl From<Response<ResponseBody>> for Answered {

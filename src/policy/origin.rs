@@ -1,6 +1,7 @@
 //! Which web pages may connect (RFC 6455 10.2). Browsers name the page's origin and cannot lie about it; other clients
 //! can say what they like, so this protects users of browsers, not the server from the world.
 
+use http::header::{self, HeaderMap, HeaderValue};
 use std::fmt;
 
 /// An origin in the one form a browser writes (RFC 6454 6.2): scheme and host in lower case, no default port.
@@ -192,25 +193,55 @@ pub struct OriginFacts<'a> {
     pub authority: &'a str,
 }
 
+impl OriginFacts<'_> {
+    /// The `Origin` lines of a request.
+    pub fn lines(headers: &HeaderMap) -> Vec<&[u8]> {
+        headers.get_all(header::ORIGIN).iter().map(HeaderValue::as_bytes).collect()
+    }
+}
+
+/// The part of the policy that has the last word on an Origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    Allowed,
+    AllowMissing,
+    AllowNull,
+}
+
 /// Why an Origin is denied, in the operator's words, with the line that would let it in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial(pub String);
 
 impl OriginPolicy {
     pub fn judge(&self, facts: OriginFacts<'_>) -> Result<(), Denial> {
-        let raw = match facts.origins {
-            [] if self.allow_missing => return Ok(()),
-            [] => return Err(Denial("no Origin header; `allow_missing = true` admits such clients".into())),
-            [one] => *one,
-            _ => return Err(Denial("more than one Origin header".into())),
+        match self.ruling(facts.origins) {
+            Rule::AllowMissing if self.allow_missing => Ok(()),
+            Rule::AllowMissing => {
+                Err(Denial("no Origin header; `allow_missing = true` admits such clients".into()))
+            }
+            Rule::AllowNull if self.allow_null => Ok(()),
+            Rule::AllowNull => {
+                Err(Denial("Origin null (a sandboxed or local page); `allow_null = true` admits it".into()))
+            }
+            Rule::Allowed => self.judge_named(facts),
+        }
+    }
+
+    /// Which part of it these lines are a case for.
+    pub fn ruling(&self, origins: &[&[u8]]) -> Rule {
+        match origins {
+            [] => Rule::AllowMissing,
+            [one] if *one == b"null" && !self.allowed.contains(&Allowed::AnySite) => Rule::AllowNull,
+            _ => Rule::Allowed,
+        }
+    }
+
+    fn judge_named(&self, facts: OriginFacts<'_>) -> Result<(), Denial> {
+        let [raw] = *facts.origins else {
+            return Err(Denial("more than one Origin header".into()));
         };
         if self.allowed.contains(&Allowed::AnySite) {
             return Ok(());
-        }
-        if raw == b"null" {
-            let denial =
-                || Denial("Origin null (a sandboxed or local page); `allow_null = true` admits it".into());
-            return if self.allow_null { Ok(()) } else { Err(denial()) };
         }
         let shown = shown(raw);
         let origin = std::str::from_utf8(raw).ok().and_then(|text| Origin::parse(text).ok());
