@@ -139,10 +139,10 @@ impl Drop for Seat {
 }
 
 impl Handle {
-    /// The first order stands: a session ends once.
+    /// The order that is due first stands: a session ends once.
     pub fn order(&self, ordered: Ordered) {
         let mut slot = lock(&self.slot);
-        if slot.ordered.is_none() {
+        if slot.ordered.is_none_or(|standing| ordered.at < standing.at) {
             slot.ordered = Some(ordered);
             self.is_ordered.store(true, Ordering::Release);
         }
@@ -187,6 +187,18 @@ mod tests {
             assert!(at.abs_diff(expected) < Duration::from_millis(1), "{place}: {at:?}");
         }
         assert!(sessions.enter().is_none(), "nobody enters a gateway that goes away");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_orders_the_one_that_is_due_first_stands() {
+        let now = Instant::now();
+        let order = |order, seconds| Ordered { order, code: 3000, at: now + Duration::from_secs(seconds) };
+        let (expiry, drain) = (order(Order::TokenExpired, 60), order(Order::Drain, 10));
+        for orders in [[expiry, drain], [drain, expiry]] {
+            let handle = Handle::default();
+            orders.into_iter().for_each(|ordered| handle.order(ordered));
+            assert_eq!(handle.ordered(), Some(drain));
+        }
     }
 
     #[tokio::test(start_paused = true)]

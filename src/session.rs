@@ -92,7 +92,9 @@ impl Session {
 
     /// How it ended if nothing else ended it: cut off at the deadline of a drain, or a defect of ours.
     pub fn cut_off(&self) -> Outcome {
-        let ordered = self.seat.handle().ordered();
+        // What is not due yet has ended nothing.
+        let ordered =
+            self.seat.handle().ordered().filter(|ordered| ordered.at <= tokio::time::Instant::now());
         let cause = ordered.map_or(Cause::Broken, |ordered| Cause::Order(ordered.order));
         Outcome { by: By::Gateway, cause, about: None, close: Close::default() }
     }
