@@ -123,6 +123,18 @@ pub fn response_headers(headers: &mut HeaderMap, rules: &HeaderRules, upgrade: b
     edit(headers, &rules.response);
 }
 
+/// Writes a header that the backend believes because the gateway wrote it: whatever the client said under that name is
+/// gone, however it is spelled. After `request_headers`, so that `Connection` cannot nominate it away.
+pub fn vouch(headers: &mut HeaderMap, name: &HeaderName, values: impl IntoIterator<Item = HeaderValue>) {
+    let claimed: Vec<HeaderName> = headers.keys().filter(|other| reads_as(other, name)).cloned().collect();
+    for name in claimed {
+        headers.remove(name);
+    }
+    for value in values {
+        headers.append(name, value);
+    }
+}
+
 /// Leaves in the offer only what frames can be followed under, and says whether permessage-deflate is still in it.
 /// Offers that are left stand as the client wrote them.
 pub fn narrow_extensions(headers: &mut HeaderMap, keep_deflate: bool) -> bool {
@@ -171,6 +183,12 @@ fn is_load_bearing(name: &HeaderName) -> bool {
 /// `X_Forwarded_For` is `X-Forwarded-For` to every CGI-like server: nothing may imitate what we vouch for.
 fn imitates(name: &str) -> bool {
     name.contains('_') && is_vouched_for(&name.replace('_', "-"))
+}
+
+/// Whether a CGI-like server takes the one name for the other.
+fn reads_as(name: &HeaderName, other: &HeaderName) -> bool {
+    let dashed = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    name.as_str().bytes().map(dashed).eq(other.as_str().bytes().map(dashed))
 }
 
 fn say_who_it_is(headers: &mut HeaderMap, hop: Hop<'_>) {
@@ -362,6 +380,23 @@ mod tests {
         let v6 = Hop { peer: Some("2001:db8::1".parse().unwrap()), authority: "h", ..HOP };
         let headers = forwarded(&[], v6, &HeaderRules::default());
         assert_eq!(all(&headers, "forwarded"), ["for=\"[2001:db8::1]\";host=h;proto=https"]);
+    }
+
+    #[test]
+    fn what_is_vouched_for_has_one_author() {
+        let lies = [("x-user", "root"), ("x-user", "toor"), ("x_user", "root"), ("x-users", "kept")];
+        let user = HeaderName::from_static("x-user");
+        let vouched = |values: &[&'static str]| {
+            let mut headers = map(&lies);
+            vouch(&mut headers, &user, values.iter().map(|value| HeaderValue::from_static(value)));
+            headers
+        };
+        assert_eq!(all(&vouched(&["ann", "admin"]), "x-user"), ["ann", "admin"]);
+        for headers in [vouched(&[]), vouched(&["ann"])] {
+            assert!(!headers.contains_key("x_user"));
+            assert_eq!(all(&headers, "x-users"), ["kept"]);
+        }
+        assert!(!vouched(&[]).contains_key("x-user"), "nothing to say is no reason to let the client speak");
     }
 
     #[test]
