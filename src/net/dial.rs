@@ -53,6 +53,11 @@ impl Dialer {
         Ok(Dialer { backend, authority, literal, label, tls })
     }
 
+    /// Under another name in log lines than a backend's.
+    pub fn called(self, label: &str) -> Dialer {
+        Dialer { label: label.into(), ..self }
+    }
+
     pub fn backend(&self) -> &Backend {
         &self.backend
     }
@@ -99,9 +104,7 @@ impl Dialer {
         let connected = timeout_at(deadline, connector.connect(name.clone(), ReadAhead::new(socket))).await;
         match connected.map_err(|_| self.late())? {
             Ok(stream) => Ok(Stream::TlsClient(Box::new(stream))),
-            Err(error) => {
-                Err(Refusal::BackendTls.because(format!("TLS with {}: {error}", self.backend.server)))
-            }
+            Err(error) => Err(Refusal::BackendTls.because(format!("TLS with {}: {error}", self.label))),
         }
     }
 
@@ -125,13 +128,13 @@ impl Dialer {
     }
 
     fn late(&self) -> Refused {
-        let Backend { server, connect_timeout, .. } = &self.backend;
+        let (label, limit) = (&self.label, self.backend.connect_timeout);
         Refusal::BackendConnectTimeout
-            .because(format!("{server} did not take the connection within {connect_timeout:?}"))
+            .because(format!("{label} did not take the connection within {limit:?}"))
     }
 
     fn unreachable(&self, error: &io::Error) -> Refused {
-        let server = &self.backend.server;
+        let server = &self.label;
         match error.kind() {
             // No source port or no descriptor is left: that is us, not the backend.
             io::ErrorKind::AddrNotAvailable => Refusal::Overload
