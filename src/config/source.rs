@@ -149,7 +149,9 @@ impl Unknown {
         if let Some(meant) = nearest(&self.key, &self.siblings) {
             return complaint.hint(format!("did you mean `{meant}`?"));
         }
-        match homes.first() {
+        // What the defaults do not take, a route may.
+        let twin = self.section.replacen("defaults", "route", 1);
+        match homes.iter().find(|home| **home == twin).or(homes.first()) {
             Some(home) => complaint.hint(format!("`{}` belongs {}", self.key, header(home))),
             None => complaint.hint(format!("the keys here are {}", self.siblings.join(", "))),
         }
