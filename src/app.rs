@@ -3,6 +3,7 @@
 use crate::config::Plan;
 use crate::drain::{Sessions, ShutdownSettings};
 use crate::gateway::Gateway;
+use crate::net::auth::AuthServer;
 use crate::net::dial::Dialer;
 use crate::net::listen::{Bind, Bound, ListenerSettings};
 use crate::net::tls;
@@ -55,9 +56,13 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
     let sessions = Arc::new(Sessions::default());
     let Plan { workers, trusted_proxies, log, shutdown, listeners, backends, routes } = setup.plan;
     let dialers = backends.into_iter().map(Dialer::new).collect::<Result<Vec<_>, _>>()?;
+    let asking = routes.iter().filter_map(|route| Some((&route.name, route.forward_auth.clone()?)));
+    let auth_servers = asking.map(|(name, settings)| Ok((name.clone(), AuthServer::new(settings)?)));
+    let auth_servers = auth_servers.collect::<Result<HashMap<_, _>, String>>()?;
     let gateway = Arc::new(Gateway {
         routes: RouteTable::new(routes),
         backends: dialers,
+        auth_servers,
         trusted: trusted_proxies,
         sessions: sessions.clone(),
         access_log: log.access,

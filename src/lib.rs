@@ -7,8 +7,8 @@ pub mod meter;
 pub mod relay;
 pub mod refusal;
 pub mod handshake;
-pub mod policy;
 pub mod backend;
+pub mod policy;
 pub mod route;
 // IO
 pub mod observe;

@@ -19,6 +19,12 @@ pub enum Refusal {
     Misdirected,
     NoRoute,
     Origin,
+    /// The server that `forward_auth` asks did not answer in time.
+    AuthTimeout,
+    /// It could not be reached.
+    AuthUnreachable,
+    /// What it answered is not HTTP, breaks off, or cannot be understood.
+    AuthAnswer,
     /// The backend could not be reached, or refused the connection.
     BackendConnect,
     BackendDns,
@@ -42,7 +48,7 @@ pub struct Refused {
 }
 
 impl Refusal {
-    pub const ALL: [Refusal; 17] = [
+    pub const ALL: [Refusal; 20] = [
         Refusal::BadRequest,
         Refusal::Method,
         Refusal::Version,
@@ -52,6 +58,9 @@ impl Refusal {
         Refusal::Misdirected,
         Refusal::NoRoute,
         Refusal::Origin,
+        Refusal::AuthTimeout,
+        Refusal::AuthUnreachable,
+        Refusal::AuthAnswer,
         Refusal::BackendConnect,
         Refusal::BackendDns,
         Refusal::BackendTls,
@@ -73,6 +82,13 @@ impl Refusal {
             Refusal::Misdirected => (421, "misdirected", "This connection does not serve that host."),
             Refusal::NoRoute => (404, "no_route", "Nothing is served here."),
             Refusal::Origin => (403, "origin", "This origin may not connect."),
+            Refusal::AuthTimeout => {
+                (504, "auth_timeout", "Whether you may connect could not be found out in time.")
+            }
+            Refusal::AuthUnreachable => {
+                (502, "auth_unreachable", "Whether you may connect could not be found out.")
+            }
+            Refusal::AuthAnswer => (502, "auth_answer", "Whether you may connect could not be found out."),
             Refusal::BackendConnect => {
                 (502, "backend_connect", "The server behind this gateway cannot be reached.")
             }

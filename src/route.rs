@@ -2,6 +2,7 @@
 //! in the file.
 
 pub use crate::handshake::forward::{HeaderEdits, HeaderRules, HostHeader};
+use crate::policy::forward_auth::ForwardAuth;
 use crate::policy::origin::OriginPolicy;
 use crate::refusal::{Refusal, Refused};
 use crate::relay::Rules;
@@ -22,6 +23,8 @@ pub struct Route {
     pub compression: Compression,
     pub headers: HeaderRules,
     pub origin: OriginPolicy,
+    /// Who is asked before anybody is let in.
+    pub forward_auth: Option<ForwardAuth>,
     pub rules: Arc<Rules>,
 }
 
@@ -37,6 +40,7 @@ impl Route {
             compression: Compression::Passthrough,
             headers: HeaderRules::default(),
             origin: OriginPolicy::default(),
+            forward_auth: None,
             rules: Arc::default(),
         }
     }

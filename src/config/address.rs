@@ -4,6 +4,7 @@ use super::error::Complaint;
 use crate::backend::Server;
 use crate::net::listen::Bind;
 use crate::policy::origin::{NotAnOrigin, Origin};
+use http::uri::PathAndQuery;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -69,6 +70,42 @@ pub fn server(text: &str) -> Result<Server, Complaint> {
         Complaint::new(format!("{text:?}: {}", why.problem())).hint(hint)
     })?;
     Ok(Server::Tcp { host, port: port.unwrap_or(if tls { 443 } else { 80 }), tls })
+}
+
+/// `"http://host:port/path?query"`, of a server that is asked something.
+pub fn http_url(text: &str) -> Result<(Server, PathAndQuery), Complaint> {
+    // A query may hold a secret, and so may what stands before an @: neither is repeated.
+    let shown = text.split(['?', '#']).next().unwrap_or(text);
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if authority.contains('@') {
+        return Err(Complaint::new("this URL holds no user name or password")
+            .hint("let the server know the gateway by its address, or by a key in the URL's query"));
+    }
+    if scheme.is_empty() {
+        return Err(Complaint::new(format!("{shown:?} is not a URL"))
+            .hint(format!("write \"http://{shown}\" (or https:// for TLS)")));
+    }
+    let tls = match scheme.to_ascii_lowercase().as_str() {
+        "http" => false,
+        "https" => true,
+        _ => {
+            let meant = if scheme.eq_ignore_ascii_case("wss") { "https" } else { "http" };
+            let rest = shown.split_once("://").map_or("", |(_, rest)| rest);
+            return Err(Complaint::new(format!("{scheme:?} is not the scheme of a plain question"))
+                .hint(format!("write \"{meant}://{rest}\"")));
+        }
+    };
+    let (host, port) = host_and_port(authority).map_err(|why| {
+        Complaint::new(format!("{shown:?}: {}", why.problem()))
+            .hint("a host name or an address, and a port where it is not the usual one: \"http://127.0.0.1:9001/auth\"")
+    })?;
+    let target = if behind.starts_with('/') { behind.into() } else { format!("/{behind}") };
+    let target = PathAndQuery::try_from(target).ok().filter(|_| !behind.contains('#')).ok_or_else(|| {
+        Complaint::new(format!("{shown:?}: its path or query cannot stand in a request"))
+            .hint("percent-encode what is not a letter, a digit or a sign, and leave out what begins with #")
+    })?;
+    Ok((Server::Tcp { host, port: port.unwrap_or(if tls { 443 } else { 80 }), tls }, target))
 }
 
 fn wrong_scheme(text: &str, scheme: &str, authority: &str) -> Complaint {
@@ -191,6 +228,43 @@ mod tests {
             let hint = complaint.hint.unwrap_or_default();
             assert!(hint.contains(expected), "{text}: {hint}");
             assert!(!complaint.problem.contains("secret") && !hint.contains("secret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn urls_to_ask() {
+        let url = |host: &str, port, tls, target: &'static str| {
+            Ok((Server::Tcp { host: host.into(), port, tls }, PathAndQuery::from_static(target)))
+        };
+        for (text, expected) in [
+            ("http://127.0.0.1:9001/auth", url("127.0.0.1", 9001, false, "/auth")),
+            ("https://Auth.test", url("auth.test", 443, true, "/")),
+            ("http://auth", url("auth", 80, false, "/")),
+            ("http://auth?key=1", url("auth", 80, false, "/?key=1")),
+            ("HTTPS://[::1]:9443/a/b?c=d&e", url("[::1]", 9443, true, "/a/b?c=d&e")),
+        ] {
+            assert_eq!(http_url(text), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("auth:9001/check?key=secret", "write \"http://auth:9001/check\""),
+            ("ws://auth/check?key=secret", "write \"http://auth/check\""),
+            ("wss://auth", "write \"https://auth\""),
+            ("ftp://auth", "write \"http://auth\""),
+            ("http://user:secret@auth/", "in the URL's query"),
+            ("user:secret@auth/", "in the URL's query"),
+            ("http://", "a host name"),
+            ("http:///auth", "a host name"),
+            ("http://auth:0/?secret", "a host name"),
+            ("http://10.0.0.256/", "a host name"),
+            ("http://auth/#secret", "leave out"),
+            ("http://auth/a b?secret", "percent-encode"),
+            ("unix:/run/auth.sock", "write \"http://"),
+            ("", "write \"http://"),
+        ] {
+            let complaint = http_url(text).unwrap_err();
+            let hint = complaint.hint.unwrap_or_default();
+            assert!(hint.contains(expected), "{text}: {hint}");
+            assert!(!complaint.problem.contains("secret") && !hint.contains("secret"), "{text}: {hint}");
         }
     }
 

@@ -131,7 +131,7 @@ fn resolved(value: &Value<'_>, server: Server) -> Server {
     }
 }
 
-fn read_tls(mut section: Section<'_>) -> BackendTls {
+pub fn read_tls(mut section: Section<'_>) -> BackendTls {
     section.not_yet(&["cert", "key"]);
     let source = section.source();
     let ca = section.find("ca", |value| {

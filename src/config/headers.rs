@@ -80,7 +80,7 @@ fn entry(name: &str, value: &Value<'_>) -> Result<(HeaderName, HeaderValue), Com
 }
 
 /// The name of a header that an operator may change.
-fn editable(text: &str) -> Result<HeaderName, Complaint> {
+pub fn editable(text: &str) -> Result<HeaderName, Complaint> {
     let name = header_name(text)?;
     let complaint = Complaint::new(format!("{:?} is not the operator's to change", name.as_str()));
     match name.as_str() {

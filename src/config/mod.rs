@@ -12,6 +12,7 @@ mod backend;
 mod check;
 mod error;
 mod expand;
+mod forward_auth;
 mod global;
 mod headers;
 mod listener;

@@ -6,7 +6,7 @@ use super::overlap::Taken;
 use super::section::Section;
 use super::unique::Unique;
 use super::value::Value;
-use super::{headers, pattern, shared};
+use super::{forward_auth, headers, pattern, shared};
 use crate::route::{HostPattern, Matcher, PathPattern, Route};
 use http::header::{HeaderName, HeaderValue};
 use std::sync::Arc;
@@ -36,7 +36,6 @@ pub fn read_all(top: &mut Section<'_>, defaults: &Route, backends: &mut Backends
 
 /// All but the name. `None` when it is not known which handshakes it is for, or where they go.
 fn read(section: &mut Section<'_>, defaults: &Route, backends: &mut Backends) -> Option<Route> {
-    section.not_yet(&["access"]);
     let matcher = read_matcher(section);
     let example = "backend = \"ws://127.0.0.1:9000\"";
     let backend = section.require("backend", example, |value| backends.find(value));
@@ -46,13 +45,17 @@ fn read(section: &mut Section<'_>, defaults: &Route, backends: &mut Backends) ->
     }
     // The other way to refuse, with a Close that browsers can read, is not built yet.
     section.read("refuse", (), |value| value.choice(&[("http", ())], &["close"]));
+    let mut access = section.section("access");
+    access.not_yet(&["allow", "deny", "jwt"]);
+    let forward_auth = access.find_section("forward_auth").and_then(forward_auth::read);
+    drop(access);
     let mut route = shared::read(section, defaults);
     if let Some(validate_utf8) = section.find("validate_utf8", Value::boolean) {
         let limits = &mut Arc::make_mut(&mut route.rules).limits;
         limits.client.validate_utf8 = validate_utf8;
         limits.backend.validate_utf8 = validate_utf8;
     }
-    Some(Route { matcher: matcher?, backend: backend?, strip_prefix, ..route })
+    Some(Route { matcher: matcher?, backend: backend?, strip_prefix, forward_auth, ..route })
 }
 
 fn check_prefix(section: &Section<'_>, path: &PathPattern, prefix: &str) {

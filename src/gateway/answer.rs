@@ -64,6 +64,21 @@ pub(super) fn log_refusal(
     }
 }
 
+/// The auth server's own answer goes to the client. One of 5xx is no verdict on the client but a fault of that server's.
+pub(super) fn log_denied(visit: &Visit<'_>, route: &Route, status: StatusCode, server: &str) {
+    let (listener, client) = (&*visit.connection.listener, shown_address(visit.seen.client));
+    let (id, route, path, client) = (visit.id, route.name.as_str(), visit.shown_path, client.as_str());
+    let (detail, status) = (format!("{server} answered {}", status.as_u16()), status.as_u16());
+    let detail = detail.as_str();
+    if status >= 500 {
+        let cause = "auth_failed";
+        tracing::warn!(id, listener, client, route, path, status, cause, detail, "handshake refused");
+    } else {
+        let cause = "auth_refused";
+        tracing::info!(id, listener, client, route, path, status, cause, detail, "handshake refused");
+    }
+}
+
 pub(super) fn log_passed_on(visit: &Visit<'_>, route: &Route, status: StatusCode) {
     tracing::info!(
         id = visit.id,

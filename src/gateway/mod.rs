@@ -2,12 +2,14 @@
 //! then say 101. A refusal on the way is plain HTTP.
 
 mod answer;
+mod ask;
 mod head;
 
-use crate::drain::{Seat, Sessions};
+use crate::drain::{Ordered, Seat, Sessions};
 use crate::handshake::forward::{self, Hop};
 use crate::handshake::reply::{self, Agreed, Offer};
 use crate::handshake::request::{Asked, Upgrade, Wants};
+use crate::net::auth::AuthServer;
 use crate::net::dial::{Dialer, Introduction};
 use crate::net::http::{self as backend_http, Answer, Exchange, NotSent, RequestBody};
 use crate::net::splice::{Splice, Taken};
@@ -16,20 +18,24 @@ use crate::policy::address::TrustedProxies;
 use crate::policy::origin::{OriginFacts, OriginMode};
 use crate::policy::seen::Seen;
 use crate::refusal::{Refusal, Refused};
+use crate::relay::Order;
 use crate::route::{Compression, PlainHttp, Route, RouteFacts, RouteTable};
 use crate::session::{Facts, Opened, Report, Session, shown_subprotocol};
 use answer::{log_passed_on, log_refusal, redirect_to_https, refusal_response};
+use ask::Heard;
 use bytes::Bytes;
 use head::{forwarded_target, request_id, shown_path};
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, request};
 use http_body_util::{Either, Empty, Full};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// What goes back to a client: a backend's body as it streams in, or a short text of our own.
 pub type ResponseBody = Either<Incoming, Full<Bytes>>;
@@ -54,6 +60,8 @@ pub struct Gateway {
     pub routes: RouteTable,
     /// By the index that a route carries.
     pub backends: Vec<Dialer>,
+    /// By the name of the route that asks.
+    pub auth_servers: HashMap<String, AuthServer>,
     pub trusted: TrustedProxies,
     pub sessions: Arc<Sessions>,
     pub access_log: bool,
@@ -99,6 +107,30 @@ struct Visit<'a> {
 /// That a route's policies let the request in. What needs approval takes this, not a bool.
 struct Permit<'a> {
     route: &'a Arc<Route>,
+    /// When what admitted the client runs out: a session ends then.
+    expires: Option<Instant>,
+    /// What the backend is to believe of the client: each header with its lines, which may be none.
+    headers: Vec<(HeaderName, Vec<HeaderValue>)>,
+}
+
+impl<'a> Permit<'a> {
+    fn for_good(route: &'a Arc<Route>) -> Permit<'a> {
+        Permit { route, expires: None, headers: Vec::new() }
+    }
+}
+
+impl Visit<'_> {
+    fn hop(&self) -> Hop<'_> {
+        let connection = self.connection;
+        Hop {
+            peer: connection.peer,
+            peer_is_trusted: self.seen.peer_is_trusted,
+            scheme: if connection.tls { "https" } else { "http" },
+            authority: &self.asked.authority,
+            port: connection.local.map(|local| local.port()),
+            request_id: self.id,
+        }
+    }
 }
 
 impl Gateway {
@@ -133,6 +165,10 @@ impl Gateway {
         }
         let route = self.find(visit, &head.headers)?;
         let permit = self.judge(visit, route, &head.headers)?;
+        let permit = match self.ask(visit, &head, permit).await? {
+            Heard::LetIn(permit) => permit,
+            Heard::TurnedAway(answer) => return Ok(answer.into()),
+        };
         match &visit.asked.wants {
             Wants::Upgrade(upgrade) => self.upgrade(visit, &permit, upgrade, head).await,
             Wants::Plain => self.plain(visit, &permit, head, body).await.map(Answered::from),
@@ -156,7 +192,7 @@ impl Gateway {
         // A page may fetch what CORS lets it; only a socket has no such guard of its own (RFC 6455 10.2).
         if visit.asked.wants == Wants::Plain {
             return match route.http {
-                PlainHttp::Proxy => Ok(Permit { route }),
+                PlainHttp::Proxy => Ok(Permit::for_good(route)),
                 PlainHttp::Reject => {
                     Err(Refusal::NotUpgrade.because(format!("a plain request on route {}", route.name)))
                 }
@@ -176,7 +212,7 @@ impl Gateway {
                 "would be refused; origin.mode is \"report\""
             ),
         }
-        Ok(Permit { route })
+        Ok(Permit::for_good(route))
     }
 
     async fn upgrade(
@@ -194,7 +230,7 @@ impl Gateway {
         let can_switch = head.extensions.remove::<OnUpgrade>();
         can_switch.ok_or_else(|| Refusal::BadRequest.because("this connection cannot be upgraded"))?;
 
-        self.prepare(visit, route, &mut head, true)?;
+        self.prepare(visit, permit, &mut head, true)?;
         let deflate =
             forward::narrow_extensions(&mut head.headers, route.compression == Compression::Passthrough);
         let offer = Offer { key: &upgrade.key, subprotocols: &upgrade.subprotocols, deflate };
@@ -214,7 +250,7 @@ impl Gateway {
         };
         let agreed = reply::verify(response.headers(), offer)
             .map_err(|why| Refusal::BackendAnswer.because(format!("{}: {why}", dialer.backend().server)))?;
-        let session = self.open_session(visit, route, dialer, &agreed, seat);
+        let session = self.open_session(visit, permit, dialer, &agreed, seat);
         let begun = Begun { session, backend, route: route.clone(), deflate: agreed.deflate };
         response.extensions_mut().remove::<OnUpgrade>();
         forward::response_headers(response.headers_mut(), &route.headers, true);
@@ -231,7 +267,7 @@ impl Gateway {
         let route = permit.route;
         let dialer = self.dialer(route)?;
         head.extensions.remove::<OnUpgrade>();
-        self.prepare(visit, route, &mut head, false)?;
+        self.prepare(visit, permit, &mut head, false)?;
         // A poll may hang for as long as a quiet session may.
         let limit = route.rules.timeouts.idle.unwrap_or(Duration::MAX);
         let mut idle = visit.connection.idle.lock().await;
@@ -298,21 +334,16 @@ impl Gateway {
     fn prepare(
         &self,
         visit: &Visit<'_>,
-        route: &Route,
+        permit: &Permit<'_>,
         head: &mut request::Parts,
         upgrade: bool,
     ) -> Result<(), Refused> {
-        let connection = visit.connection;
-        let hop = Hop {
-            peer: connection.peer,
-            peer_is_trusted: visit.seen.peer_is_trusted,
-            scheme: if connection.tls { "https" } else { "http" },
-            authority: &visit.asked.authority,
-            port: connection.local.map(|local| local.port()),
-            request_id: visit.id,
-        };
+        let route = permit.route;
         let server = self.dialer(route)?.authority();
-        forward::request_headers(&mut head.headers, hop, &route.headers, server, upgrade);
+        forward::request_headers(&mut head.headers, visit.hop(), &route.headers, server, upgrade);
+        for (name, values) in &permit.headers {
+            forward::vouch(&mut head.headers, name, values.iter().cloned());
+        }
         let as_it_is = head.uri.authority().is_none() && head.uri.path() == visit.asked.path;
         if !as_it_is || route.strip_prefix.is_some() {
             head.uri = forwarded_target(&visit.asked.path, head.uri.query(), route.strip_prefix.as_deref())
@@ -325,14 +356,17 @@ impl Gateway {
     fn open_session(
         &self,
         visit: &Visit<'_>,
-        route: &Arc<Route>,
+        permit: &Permit<'_>,
         dialer: &Dialer,
         agreed: &Agreed,
         seat: Seat,
     ) -> Session {
+        if let Some(at) = permit.expires {
+            seat.handle().order(Ordered { order: Order::TokenExpired, code: TOKEN_EXPIRED, at });
+        }
         let facts = Facts {
             id: visit.id.into(),
-            route: route.clone(),
+            route: permit.route.clone(),
             listener: visit.connection.listener.clone(),
             backend: dialer.label(),
             client: visit.seen.client,
@@ -350,6 +384,9 @@ fn introduction(visit: &Visit<'_>, dialer: &Dialer) -> Introduction {
     let port = if visit.seen.client == connection.peer { connection.peer_port } else { 0 };
     dialer.introduce(visit.seen.client.map(|address| SocketAddr::new(address, port)), connection.local)
 }
+
+/// 3000, "unauthorized", is registered for what HTTP says with 401 (IANA, WebSocket Close Code Number Registry).
+const TOKEN_EXPIRED: u16 = 3000;
 
 impl From<Response<ResponseBody>> for Answered {
     fn from(response: Response<ResponseBody>) -> Answered {

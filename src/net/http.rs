@@ -87,7 +87,7 @@ pub async fn upgrade(
     Ok(Answer::Switching(response, io.into_inner(), read_buf))
 }
 
-async fn begin(
+pub(super) async fn begin(
     stream: Stream,
 ) -> Result<(SendRequest<RequestBody>, Connection<TokioIo<Stream>, RequestBody>), Refused> {
     http1::Builder::new()
@@ -149,7 +149,7 @@ fn is_hang_up(error: &hyper::Error) -> bool {
     error.is_incomplete_message() || error.source().is_some_and(|cause| cause.is::<std::io::Error>())
 }
 
-fn broken_answer(error: &hyper::Error) -> Refused {
+pub(super) fn broken_answer(error: &hyper::Error) -> Refused {
     use std::error::Error;
     let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
     Refusal::BackendAnswer.because(format!("{error}{cause}"))

@@ -9,4 +9,5 @@ pub mod tls;
 pub mod self_signed;
 pub mod dial;
 pub mod http;
+pub mod auth;
 pub mod splice;

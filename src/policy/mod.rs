@@ -2,5 +2,6 @@
 //! `refusal`.
 
 pub mod address;
+pub mod forward_auth;
 pub mod origin;
 pub mod seen;

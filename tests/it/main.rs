@@ -11,6 +11,7 @@ mod config;
 mod drain;
 mod early_bytes;
 mod faults;
+mod forward_auth;
 mod forwarding;
 mod frames;
 mod handshake;
