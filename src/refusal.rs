@@ -19,6 +19,23 @@ pub enum Refusal {
     Misdirected,
     NoRoute,
     Origin,
+    /// The client's address is not one that the route takes.
+    Address,
+    /// No token where the route asks for one.
+    TokenMissing,
+    /// It ended, or has yet to begin.
+    TokenExpired,
+    TokenNotYet,
+    /// It is for somebody else, or made by somebody else.
+    TokenAudience,
+    TokenIssuer,
+    /// Its algorithm is none that is taken, or not that of the key it names.
+    TokenAlgorithm,
+    /// No key of ours is meant, or it does not say which.
+    TokenKey,
+    TokenSignature,
+    /// It is no token at all.
+    TokenMalformed,
     /// The server that `forward_auth` asks did not answer in time.
     AuthTimeout,
     /// It could not be reached.
@@ -40,6 +57,9 @@ pub enum Refusal {
     Draining,
 }
 
+/// The same for every token, so that nobody learns from it which one was nearly good.
+const BAD_TOKEN: &str = "This token does not admit you.";
+
 /// A refusal with its reason in the operator's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -48,7 +68,7 @@ pub struct Refused {
 }
 
 impl Refusal {
-    pub const ALL: [Refusal; 20] = [
+    pub const ALL: [Refusal; 30] = [
         Refusal::BadRequest,
         Refusal::Method,
         Refusal::Version,
@@ -58,6 +78,16 @@ impl Refusal {
         Refusal::Misdirected,
         Refusal::NoRoute,
         Refusal::Origin,
+        Refusal::Address,
+        Refusal::TokenMissing,
+        Refusal::TokenExpired,
+        Refusal::TokenNotYet,
+        Refusal::TokenAudience,
+        Refusal::TokenIssuer,
+        Refusal::TokenAlgorithm,
+        Refusal::TokenKey,
+        Refusal::TokenSignature,
+        Refusal::TokenMalformed,
         Refusal::AuthTimeout,
         Refusal::AuthUnreachable,
         Refusal::AuthAnswer,
@@ -82,6 +112,16 @@ impl Refusal {
             Refusal::Misdirected => (421, "misdirected", "This connection does not serve that host."),
             Refusal::NoRoute => (404, "no_route", "Nothing is served here."),
             Refusal::Origin => (403, "origin", "This origin may not connect."),
+            Refusal::Address => (403, "address", "This address may not connect."),
+            Refusal::TokenMissing => (401, "auth.missing", "A token is needed to connect."),
+            Refusal::TokenExpired => (403, "auth.expired", BAD_TOKEN),
+            Refusal::TokenNotYet => (403, "auth.not_yet", BAD_TOKEN),
+            Refusal::TokenAudience => (403, "auth.audience", BAD_TOKEN),
+            Refusal::TokenIssuer => (403, "auth.issuer", BAD_TOKEN),
+            Refusal::TokenAlgorithm => (403, "auth.algorithm", BAD_TOKEN),
+            Refusal::TokenKey => (403, "auth.key", BAD_TOKEN),
+            Refusal::TokenSignature => (403, "auth.signature", BAD_TOKEN),
+            Refusal::TokenMalformed => (403, "auth.malformed", BAD_TOKEN),
             Refusal::AuthTimeout => {
                 (504, "auth_timeout", "Whether you may connect could not be found out in time.")
             }
@@ -112,9 +152,25 @@ impl Refusal {
         StatusCode::from_u16(self.row().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// The word in `x-framegate-cause`, the log and the metrics.
+    /// The word in the log and the metrics.
     pub const fn cause_word(self) -> &'static str {
         self.row().1
+    }
+
+    /// The word in `x-framegate-cause`. What is wrong with a token is not for its bearer: it would tell a forger how far
+    /// the forgery got.
+    pub const fn public_word(self) -> &'static str {
+        match self {
+            Refusal::TokenExpired
+            | Refusal::TokenNotYet
+            | Refusal::TokenAudience
+            | Refusal::TokenIssuer
+            | Refusal::TokenAlgorithm
+            | Refusal::TokenKey
+            | Refusal::TokenSignature
+            | Refusal::TokenMalformed => "auth",
+            other => other.cause_word(),
+        }
     }
 
     /// The body: the peer's text says little.
@@ -122,12 +178,13 @@ impl Refusal {
         self.row().2
     }
 
-    /// Headers that RFC 9110 (15.5.6, 15.5.22) or RFC 6455 (4.4) ask for with the status.
+    /// Headers that RFC 9110 (15.5.2, 15.5.6, 15.5.22) or RFC 6455 (4.4) ask for with the status.
     pub const fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Refusal::Method => &[("allow", "GET")],
             Refusal::Version => &[("sec-websocket-version", "13"), ("upgrade", "websocket")],
             Refusal::NotUpgrade => &[("upgrade", "websocket")],
+            Refusal::TokenMissing => &[("www-authenticate", "Bearer")],
             Refusal::Overload | Refusal::Draining => &[("retry-after", "1")],
             _ => &[],
         }
@@ -156,6 +213,17 @@ mod tests {
         for refusal in Refusal::ALL {
             assert!(refusal.status().is_client_error() || refusal.status().is_server_error());
             assert!(refusal.public_text().len() <= 100);
+        }
+    }
+
+    #[test]
+    fn bad_tokens_look_alike_from_outside() {
+        let bad: Vec<_> = Refusal::ALL.into_iter().filter(|it| it.public_word() == "auth").collect();
+        assert_eq!(bad.len(), 8);
+        for refusal in bad {
+            assert!(refusal.cause_word().starts_with("auth."));
+            assert_eq!(refusal.status(), StatusCode::FORBIDDEN);
+            assert_eq!((refusal.public_text(), refusal.headers()), (BAD_TOKEN, &[][..]));
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn refusal_response(refused: &Refused) -> Response<ResponseBody> {
     let refusal = refused.refusal;
     let mut response = text_response(refusal.status(), refusal.public_text());
     let headers = response.headers_mut();
-    headers.insert("x-framegate-cause", HeaderValue::from_static(refusal.cause_word()));
+    headers.insert("x-framegate-cause", HeaderValue::from_static(refusal.public_word()));
     for (name, value) in refusal.headers() {
         headers.insert(*name, HeaderValue::from_static(value));
     }

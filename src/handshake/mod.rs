@@ -11,4 +11,4 @@ pub mod request;
 
 pub use address::address_text;
 pub use key::{accept_for, is_valid_key};
-pub use list::tokens;
+pub use list::{elements, tokens};
