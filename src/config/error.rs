@@ -66,7 +66,8 @@ impl Complaint {
     }
 }
 
-/// The candidate that is a typing error away. A third of the letters may differ; more than that is another word.
+/// The candidate that is a typing error away. A third of the letters may differ; more than that is another word,
+/// unless it is the beginning of one.
 pub fn nearest<'c>(word: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let word = word.to_lowercase().replace('-', "_");
     let far = (word.chars().count() / 3).max(1);
@@ -74,7 +75,9 @@ pub fn nearest<'c>(word: &str, candidates: &[&'c str]) -> Option<&'c str> {
         |candidate: &str| strsim::damerau_levenshtein(&word, &candidate.to_lowercase().replace('-', "_"));
     let (candidate, steps) =
         candidates.iter().map(|one| (*one, distance(one))).min_by_key(|(_, steps)| *steps)?;
-    (steps <= far).then_some(candidate)
+    let whole =
+        candidates.iter().copied().filter(|candidate| word.len() >= 4 && candidate.starts_with(&word));
+    (steps <= far).then_some(candidate).or_else(|| whole.min_by_key(|candidate| candidate.len()))
 }
 
 /// `"a", "b" or "c"`.
@@ -117,6 +120,9 @@ mod tests {
         check("Opcodes", Some("opcodes"));
         check("idel", Some("idle"));
         check("ilde", Some("idle"));
+        check("opco", Some("opcodes"));
+        check("max_", Some("max_frame_size"));
+        check("max", None);
         check("timeout", None);
         check("", None);
         assert_eq!(nearest("x", &[]), None);
