@@ -3,6 +3,7 @@
 use crate::config::Plan;
 use crate::drain::{Sessions, ShutdownSettings};
 use crate::gateway::Gateway;
+use crate::keyring::Keyrings;
 use crate::net::auth::AuthServer;
 use crate::net::dial::Dialer;
 use crate::net::listen::{Bind, Bound, ListenerSettings};
@@ -59,8 +60,16 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
     let asking = routes.iter().filter_map(|route| Some((&route.name, route.forward_auth.clone()?)));
     let auth_servers = asking.map(|(name, settings)| Ok((name.clone(), AuthServer::new(settings)?)));
     let auth_servers = auth_servers.collect::<Result<HashMap<_, _>, String>>()?;
+    let tokens = routes.iter().filter_map(|route| route.access.token.as_ref());
+    let keyrings = Arc::new(Keyrings::open(tokens.map(|policy| policy.jwks_file.as_path()))?);
+    // On this thread, which carries no sessions.
+    tokio::spawn({
+        let keyrings = keyrings.clone();
+        async move { keyrings.watch().await }
+    });
     let gateway = Arc::new(Gateway {
         routes: RouteTable::new(routes),
+        keyrings,
         backends: dialers,
         auth_servers,
         trusted: trusted_proxies,

@@ -13,6 +13,7 @@ pub mod route;
 // IO
 pub mod observe;
 pub mod drain;
+pub mod keyring;
 pub mod session;
 pub mod net;
 // STORY

@@ -2,6 +2,7 @@
 //! in the file.
 
 pub use crate::handshake::forward::{HeaderEdits, HeaderRules, HostHeader};
+use crate::policy::access::Access;
 use crate::policy::forward_auth::ForwardAuth;
 use crate::policy::origin::OriginPolicy;
 use crate::refusal::{Refusal, Refused};
@@ -23,6 +24,7 @@ pub struct Route {
     pub compression: Compression,
     pub headers: HeaderRules,
     pub origin: OriginPolicy,
+    pub access: Access,
     /// Who is asked before anybody is let in.
     pub forward_auth: Option<ForwardAuth>,
     pub rules: Arc<Rules>,
@@ -40,6 +42,7 @@ impl Route {
             compression: Compression::Passthrough,
             headers: HeaderRules::default(),
             origin: OriginPolicy::default(),
+            access: Access::default(),
             forward_auth: None,
             rules: Arc::default(),
         }

@@ -158,3 +158,32 @@ pub fn shown_address(address: Option<IpAddr>) -> String {
 pub fn shown_subprotocol(name: &str) -> &str {
     if name.len() > 48 || name.to_ascii_lowercase().contains("bearer") { "(redacted)" } else { name }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drain::{Ordered, Sessions};
+    use crate::relay::Order;
+    use std::time::Duration;
+
+    /// A session that has an end to come and is cut off before it was not ended by that.
+    #[tokio::test(start_paused = true)]
+    async fn an_order_that_is_not_due_has_ended_nothing() {
+        let facts = Facts {
+            id: "id".into(),
+            route: Arc::new(Route::new("route", 0)),
+            listener: "listener".into(),
+            backend: "backend".into(),
+            client: None,
+            subprotocol: None,
+        };
+        let opened = Opened { host: "", path: "", deflate: false, tls: false };
+        let seat = Arc::new(Sessions::default()).enter().unwrap();
+        let session = Session::open(facts, opened, seat, false);
+        let at = tokio::time::Instant::now() + Duration::from_secs(60);
+        session.handle().order(Ordered { order: Order::TokenExpired, code: 3000, at });
+        assert_eq!(session.cut_off().cause, Cause::Broken);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(session.cut_off().cause, Cause::Order(Order::TokenExpired));
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::error::Complaint;
 use super::source::{Needed, Place, Source};
+use crate::keyring;
 use crate::net::tls::{check_pair, read_certificates, read_key};
 use std::fs::File;
 use std::io::ErrorKind;
@@ -30,7 +31,23 @@ pub fn check(source: &Source<'_>) {
                 let roots = "it should be the certificate of at least one authority, in PEM";
                 readable(source, &path, &at, read_certificates, roots);
             }
+            Needed::Keys { path, at } => check_keys(source, &path, &at),
         }
+    }
+}
+
+fn check_keys(source: &Source<'_>, path: &Path, at: &Place) {
+    let wanted = "it should be the issuer's keys as a JWK set: { \"keys\": [...] }";
+    if !readable(source, path, at, keyring::read, wanted) {
+        return;
+    }
+    let Ok(set) = keyring::read(path) else { return };
+    for why in &set.ignored {
+        let complaint = Complaint::new(format!("{}: {why}; it is not used", path.display()));
+        source.warning(at, complaint.hint("tokens signed with it are refused; leave it out of the file"));
+    }
+    if set.holds_secret() {
+        warn_of_readers(source, path, at);
     }
 }
 
@@ -57,7 +74,7 @@ fn readable<T>(
     false
 }
 
-/// Who can read a private key can pose as the site.
+/// Who can read a private key can pose as the site; who can read a shared secret can make tokens.
 fn warn_of_readers(source: &Source<'_>, key: &Path, at: &Place) {
     let mode = std::fs::metadata(key).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o077 != 0 {

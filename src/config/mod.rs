@@ -7,6 +7,7 @@
 //!
 //! [`parse`] looks at the text alone. [`load`] reads the file and also looks at the files it names.
 
+mod access;
 pub mod address;
 mod backend;
 mod check;
@@ -136,7 +137,10 @@ fn name(text: &str) -> Result<String, Complaint> {
 mod tests {
     use super::*;
     use crate::net::listen::Bind;
+    use crate::policy::access::Access;
+    use crate::policy::bearer::Place;
     use crate::policy::origin::{Allowed, OriginPolicy};
+    use crate::policy::token::TokenPolicy;
     use crate::relay::Rules;
     use crate::route::{HeaderEdits, HeaderRules};
     use std::time::Duration;
@@ -184,6 +188,7 @@ mod tests {
         let (full, bare) = (&full.routes[0], &bare.routes[0]);
         assert_eq!(full.rules, bare.rules);
         assert_eq!(full.origin, bare.origin);
+        assert_eq!(full.access, bare.access);
         assert_eq!(full.headers, bare.headers);
         assert_eq!(full.matcher, bare.matcher);
         assert_eq!(
@@ -199,6 +204,7 @@ mod tests {
         assert_eq!(bare.shutdown, ShutdownSettings::default());
         assert_eq!(*bare.routes[0].rules, Rules::default());
         assert_eq!(bare.routes[0].origin, OriginPolicy::default());
+        assert_eq!(bare.routes[0].access, Access::default());
         assert_eq!(bare.routes[0].headers, HeaderRules::default());
         assert_eq!(bare.workers, None);
     }
@@ -250,6 +256,37 @@ mod tests {
         assert_eq!(set, [("x-a", &b"default"[..]), ("x-b", &b"route"[..])]);
         assert_eq!(route.headers.request.remove, ["x-c"]);
         assert_eq!(route.headers.response, HeaderEdits::default());
+    }
+
+    #[test]
+    fn whom_a_route_admits() {
+        let mut plan = with_route("access.allow = [\"10.0.0.0/8\", \"::1\"]\naccess.deny = [\"10.6.6.6\"]");
+        let networks = plan.routes.remove(0).access.networks;
+        assert_eq!(networks.allow, ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
+        assert_eq!(networks.deny, ["10.6.6.6/32".parse().unwrap()]);
+        let token = |keys: &str| {
+            let route =
+                with_route(&format!("access.jwt = {{ jwks_file = \"k.json\"{keys} }}")).routes.remove(0);
+            route.access.token.unwrap()
+        };
+        let bare = TokenPolicy {
+            jwks_file: "conf/k.json".into(),
+            from: vec![Place::Header],
+            audience: Vec::new(),
+            issuer: None,
+            leeway: Duration::from_secs(30),
+        };
+        assert_eq!(token(""), bare);
+        let from = vec![Place::Cookie("c".into()), Place::Query("q".into()), Place::Subprotocol];
+        let keys = ", from = [\"cookie:c\", \"query:q\", \"subprotocol\"], audience = [\"a\", \"b\"], \
+                    issuer = \"i\", leeway = \"0s\"";
+        let audience = vec!["a".into(), "b".into()];
+        let leeway = Duration::ZERO;
+        assert_eq!(
+            token(keys),
+            TokenPolicy { from, audience, issuer: Some("i".into()), leeway, ..bare.clone() }
+        );
+        assert_eq!(token(", from = \"header\", audience = \"a\"").audience, ["a"]);
     }
 
     #[test]

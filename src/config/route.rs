@@ -6,7 +6,7 @@ use super::overlap::Taken;
 use super::section::Section;
 use super::unique::Unique;
 use super::value::Value;
-use super::{forward_auth, headers, pattern, shared};
+use super::{access, forward_auth, headers, pattern, shared};
 use crate::route::{HostPattern, Matcher, PathPattern, Route};
 use http::header::{HeaderName, HeaderValue};
 use std::sync::Arc;
@@ -45,17 +45,17 @@ fn read(section: &mut Section<'_>, defaults: &Route, backends: &mut Backends) ->
     }
     // The other way to refuse, with a Close that browsers can read, is not built yet.
     section.read("refuse", (), |value| value.choice(&[("http", ())], &["close"]));
-    let mut access = section.section("access");
-    access.not_yet(&["allow", "deny", "jwt"]);
-    let forward_auth = access.find_section("forward_auth").and_then(forward_auth::read);
-    drop(access);
+    let mut asked = section.section("access");
+    let access = access::read(&mut asked);
+    let forward_auth = asked.find_section("forward_auth").and_then(forward_auth::read);
+    drop(asked);
     let mut route = shared::read(section, defaults);
     if let Some(validate_utf8) = section.find("validate_utf8", Value::boolean) {
         let limits = &mut Arc::make_mut(&mut route.rules).limits;
         limits.client.validate_utf8 = validate_utf8;
         limits.backend.validate_utf8 = validate_utf8;
     }
-    Some(Route { matcher: matcher?, backend: backend?, strip_prefix, forward_auth, ..route })
+    Some(Route { matcher: matcher?, backend: backend?, strip_prefix, access, forward_auth, ..route })
 }
 
 fn check_prefix(section: &Section<'_>, path: &PathPattern, prefix: &str) {

@@ -26,6 +26,7 @@ pub struct Place {
 pub enum Needed {
     Pair { files: CertificateFiles, cert_at: Place, key_at: Place },
     Authorities { path: PathBuf, at: Place },
+    Keys { path: PathBuf, at: Place },
 }
 
 #[derive(Default)]

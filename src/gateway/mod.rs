@@ -4,18 +4,19 @@
 mod answer;
 mod ask;
 mod head;
+mod judge;
 
 use crate::drain::{Ordered, Seat, Sessions};
 use crate::handshake::forward::{self, Hop};
 use crate::handshake::reply::{self, Agreed, Offer};
 use crate::handshake::request::{Asked, Upgrade, Wants};
+use crate::keyring::Keyrings;
 use crate::net::auth::AuthServer;
 use crate::net::dial::{Dialer, Introduction};
 use crate::net::http::{self as backend_http, Answer, Exchange, NotSent, RequestBody};
 use crate::net::splice::{Splice, Taken};
 use crate::observe::log::QueryValues;
 use crate::policy::address::TrustedProxies;
-use crate::policy::origin::{OriginFacts, OriginMode};
 use crate::policy::seen::Seen;
 use crate::refusal::{Refusal, Refused};
 use crate::relay::Order;
@@ -30,6 +31,7 @@ use http::{Request, Response, StatusCode, request};
 use http_body_util::{Either, Empty, Full};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
+use judge::{forwarded_offer, judge_origin};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -63,6 +65,7 @@ pub struct Gateway {
     /// By the name of the route that asks.
     pub auth_servers: HashMap<String, AuthServer>,
     pub trusted: TrustedProxies,
+    pub keyrings: Arc<Keyrings>,
     pub sessions: Arc<Sessions>,
     pub access_log: bool,
     pub query: QueryValues,
@@ -164,7 +167,7 @@ impl Gateway {
             return Ok(redirect_to_https(visit, &head).into());
         }
         let route = self.find(visit, &head.headers)?;
-        let permit = self.judge(visit, route, &head.headers)?;
+        let permit = self.judge(visit, route, &head)?;
         let permit = match self.ask(visit, &head, permit).await? {
             Heard::LetIn(permit) => permit,
             Heard::TurnedAway(answer) => return Ok(answer.into()),
@@ -187,32 +190,20 @@ impl Gateway {
         &self,
         visit: &Visit<'_>,
         route: &'a Arc<Route>,
-        headers: &HeaderMap,
+        head: &request::Parts,
     ) -> Result<Permit<'a>, Refused> {
-        // A page may fetch what CORS lets it; only a socket has no such guard of its own (RFC 6455 10.2).
-        if visit.asked.wants == Wants::Plain {
-            return match route.http {
-                PlainHttp::Proxy => Ok(Permit::for_good(route)),
-                PlainHttp::Reject => {
-                    Err(Refusal::NotUpgrade.because(format!("a plain request on route {}", route.name)))
-                }
-            };
+        match (&visit.asked.wants, route.http) {
+            (Wants::Plain, PlainHttp::Reject) => {
+                return Err(Refusal::NotUpgrade.because(format!("a plain request on route {}", route.name)));
+            }
+            // A page may fetch what CORS lets it; only a socket has no such guard of its own (RFC 6455 10.2).
+            (Wants::Plain, PlainHttp::Proxy) => {}
+            (Wants::Upgrade(_), _) => judge_origin(visit, route, &head.headers)?,
         }
-        let origins = OriginFacts::lines(headers);
-        let authority = visit.seen.authority(headers, &visit.asked.authority);
-        let facts = OriginFacts { origins: &origins, scheme: visit.seen.scheme, authority };
-        match (route.origin.judge(facts), route.origin.mode) {
-            (Ok(()), _) => {}
-            (Err(denial), OriginMode::Enforce) => return Err(Refusal::Origin.because(denial.0)),
-            (Err(denial), OriginMode::Report) => tracing::warn!(
-                id = visit.id,
-                route = route.name.as_str(),
-                cause = Refusal::Origin.cause_word(),
-                detail = denial.0.as_str(),
-                "would be refused; origin.mode is \"report\""
-            ),
-        }
-        Ok(Permit::for_good(route))
+        // The rest holds for plain requests too: else long polling would be the way around it.
+        route.access.networks.judge(visit.seen.client)?;
+        let expires = self.judge_token(route, head)?;
+        Ok(Permit { expires, ..Permit::for_good(route) })
     }
 
     async fn upgrade(
@@ -233,7 +224,8 @@ impl Gateway {
         self.prepare(visit, permit, &mut head, true)?;
         let deflate =
             forward::narrow_extensions(&mut head.headers, route.compression == Compression::Passthrough);
-        let offer = Offer { key: &upgrade.key, subprotocols: &upgrade.subprotocols, deflate };
+        let subprotocols = forwarded_offer(route, &upgrade.subprotocols, &mut head.headers);
+        let offer = Offer { key: &upgrade.key, subprotocols: &subprotocols, deflate };
         let limit = dialer.backend().upgrade_timeout;
         let quiet = route.rules.heartbeat.ping_interval.backend.unwrap_or(Duration::MAX);
         let backend = dialer.dial(quiet, &introduction(visit, dialer)).await?;

@@ -1,4 +1,5 @@
-//! What `[route.access]` asks of a client, besides its page: where it comes from, and what it shows.
+//! What `[route.access]` asks of a client: where it comes from, and what it shows. Whom else to ask stands in
+//! `forward_auth`.
 
 use super::networks::Networks;
 use super::token::TokenPolicy;

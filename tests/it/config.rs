@@ -1,7 +1,9 @@
 //! What the operator reads: each file in `tests/config/invalid` produces exactly the text beside it, and the files in
 //! `tests/config/valid` and `config` none. `UPDATE=1` rewrites the texts; read every one that changed.
 
+use crate::support::{Signer, jwks};
 use framegate::config::{ConfigError, load};
+use jsonwebtoken::Algorithm;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -97,6 +99,7 @@ fn the_shipped_files_load_without_a_word() {
     assert!(shipped.len() >= 2);
     fs::create_dir(root.join("certs")).unwrap();
     fs::create_dir(root.join("config")).unwrap();
+    fs::write(root.join("certs/jwks.json"), jwks(&Signer::new(Algorithm::ES256, "dev"))).unwrap();
     for made in ["site.pem", "site.key"] {
         fs::rename(root.join(made), root.join("certs").join(made)).unwrap();
     }
@@ -175,6 +178,39 @@ fn the_certificate_files_are_looked_at() {
     check(
         "cert = \"no.pem\"\nkey = \"site.key\"",
         ":6:8: listener[1].tls.cert: cannot read no.pem: No such file",
+    );
+}
+
+/// The file that `jwt.jwks_file` names is read as it will be when the gateway runs.
+#[test]
+fn the_keys_for_tokens_are_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, keys) = (directory.path().join("a.toml"), directory.path().join("jwks.json"));
+    let text = "[[listener]]\nbind = \"127.0.0.1:1\"\n[[route]]\nbackend = \"ws://a:1\"\n\
+                access = { jwt = { jwks_file = \"jwks.json\" } }";
+    fs::write(&file, text).unwrap();
+    let said_of = |set: &str, mode| {
+        write_key(&keys, set, mode);
+        let errors = load(&file, &env).map_or_else(|errors| errors, |loaded| loaded.warnings);
+        shown(&errors, directory.path())
+    };
+    let public = Signer::new(Algorithm::ES256, "public");
+    let secret = Signer::new(Algorithm::HS256, "secret");
+    assert_eq!(said_of(&jwks(&public), 0o644), "");
+    assert_eq!(said_of(&jwks(&secret), 0o600), "");
+    let place = "a.toml:5:32: route[1].access.jwt.jwks_file: ";
+    let expect = |set: &str, expected: &str| {
+        let said = said_of(set, 0o644);
+        assert!(said.starts_with(&format!("{place}{expected}")), "{said}");
+        assert_eq!(said.matches("hint:").count(), 1, "{said}");
+    };
+    expect(&jwks(&secret), "jwks.json is open to other users (mode 644)");
+    expect("{}", "jwks.json is not a JWK set");
+    expect("{ \"keys\": [] }", "jwks.json holds no key");
+    let odd = jwks(&public).replace("[", "[{ \"kty\": \"EC\", \"kid\": \"odd\" }, ");
+    expect(
+        &odd,
+        "jwks.json: key 1 (\"odd\") is not oct, RSA, EC with P-256 or OKP with Ed25519; it is not used",
     );
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
+mod access;
 mod backend_answers;
 mod backend_tls;
 mod clients;
@@ -31,6 +32,7 @@ mod session;
 mod support;
 mod timeouts;
 mod tls;
+mod tokens;
 mod transparency;
 mod unreachable;
 mod workers;
