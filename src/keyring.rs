@@ -166,7 +166,7 @@ mod tests {
         fs::write(&other, set(3)).unwrap();
         fs::rename(&other, &path).unwrap();
         assert_eq!(count(), 3);
-        for broken in [&b""[..], b"{", b"\xFF", set(9)[..200].as_bytes(), b"{\"keys\": []}"] {
+        for broken in [&b""[..], b"{", b"\xFF", &set(9).as_bytes()[..200], b"{\"keys\": []}"] {
             fs::write(&path, broken).unwrap();
             assert_eq!(count(), 3, "{}", broken.escape_ascii());
         }

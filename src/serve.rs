@@ -1,6 +1,7 @@
 //! A listener at work: accept, TLS, hyper, each under its deadline, until the gateway goes away.
 
 use crate::gateway::{Answered, Begun, Connection, Gateway};
+use crate::handshake::client_cert::ClientCertificate;
 use crate::net::listen::{Listener, ListenerSettings};
 use crate::net::proxy_protocol::header::Told;
 use crate::net::proxy_protocol::{self, ProxyProtocol};
@@ -47,6 +48,7 @@ pub async fn serve(door: Door, gateway: Arc<Gateway>, stop: CancellationToken, c
             redirect_to_https: settings.redirect_to_https,
             tls: tls.is_some(),
             sni: None,
+            client_cert: None,
             peer: peer.map(|peer| peer.ip()),
             peer_port: peer.map_or(0, |peer| peer.port()),
             local: listener.own_end(&socket),
@@ -108,6 +110,8 @@ async fn admit(
         Some(config) => match tokio::time::timeout_at(deadline, TlsServer::accept(socket, config)).await {
             Ok(Ok((stream, sni))) => {
                 connection.sni = sni;
+                let shown = stream.client_certificate().and_then(ClientCertificate::from_der);
+                connection.client_cert = shown.map(Box::new);
                 Stream::TlsServer(stream)
             }
             Ok(Err(error)) => {

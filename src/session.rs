@@ -31,6 +31,8 @@ pub struct Opened<'a> {
     pub path: &'a str,
     pub deflate: bool,
     pub tls: bool,
+    /// The fingerprint of the certificate that the client showed.
+    pub client_cert: Option<&'a str>,
 }
 
 /// How it went.
@@ -74,6 +76,7 @@ impl Session {
                 subprotocol = facts.subprotocol.as_deref().unwrap_or_default(),
                 compression = if opened.deflate { "permessage-deflate" } else { "none" },
                 tls = opened.tls,
+                client_cert = opened.client_cert,
                 "session opened"
             );
         }
@@ -177,7 +180,7 @@ mod tests {
             client: None,
             subprotocol: None,
         };
-        let opened = Opened { host: "", path: "", deflate: false, tls: false };
+        let opened = Opened { host: "", path: "", deflate: false, tls: false, client_cert: None };
         let seat = Arc::new(Sessions::default()).enter().unwrap();
         let session = Session::open(facts, opened, seat, false);
         let at = tokio::time::Instant::now() + Duration::from_secs(60);

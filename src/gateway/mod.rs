@@ -7,6 +7,7 @@ mod head;
 mod judge;
 
 use crate::drain::{Ordered, Seat, Sessions};
+use crate::handshake::client_cert::ClientCertificate;
 use crate::handshake::forward::{self, Hop};
 use crate::handshake::reply::{self, Agreed, Offer};
 use crate::handshake::request::{Asked, Upgrade, Wants};
@@ -78,6 +79,8 @@ pub struct Connection {
     pub tls: bool,
     /// The name that TLS asked for.
     pub sni: Option<String>,
+    /// What it showed of itself in TLS.
+    pub client_cert: Option<Box<ClientCertificate>>,
     /// Who opened it; or, where a PROXY header comes first, for whom it was opened.
     pub peer: Option<IpAddr>,
     /// 0: nobody knows.
@@ -132,6 +135,7 @@ impl Visit<'_> {
             authority: &self.asked.authority,
             port: connection.local.map(|local| local.port()),
             request_id: self.id,
+            client_cert: connection.client_cert.as_ref().map(|shown| &shown.header),
         }
     }
 }
@@ -365,7 +369,8 @@ impl Gateway {
             subprotocol: agreed.subprotocol.as_deref().map(|name| shown_subprotocol(name).into()),
         };
         let (host, path) = (visit.asked.host.as_str(), visit.shown_path);
-        let opened = Opened { host, path, deflate: agreed.deflate, tls: visit.connection.tls };
+        let client_cert = visit.connection.client_cert.as_ref().map(|shown| shown.fingerprint.as_str());
+        let opened = Opened { host, path, deflate: agreed.deflate, tls: visit.connection.tls, client_cert };
         Session::open(facts, opened, seat, self.access_log)
     }
 }

@@ -1,6 +1,7 @@
 //! Which headers cross the gateway, and which it adds: hop-by-hop ones stop here (RFC 9110 7.6.1), `X-Forwarded-*` and
 //! `Forwarded` (RFC 7239) say who the client is, and what an untrusted client wrote in their place is replaced.
 
+use super::client_cert::{CLIENT_CERT, CLIENT_CERT_CHAIN};
 use super::reply::{DEFLATE, extension_name};
 use super::{address_text, tokens};
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
@@ -40,6 +41,8 @@ pub struct Hop<'a> {
     pub authority: &'a str,
     pub port: Option<u16>,
     pub request_id: &'a str,
+    /// What `Client-Cert` has to say: the client showed a certificate on this very hop.
+    pub client_cert: Option<&'a HeaderValue>,
 }
 
 /// Names the gateway writes itself.
@@ -82,6 +85,8 @@ fn says_who_it_is(name: &str) -> bool {
             | "x-forwarded-port"
             | "x-real-ip"
             | "forwarded"
+            | "client-cert"
+            | "client-cert-chain"
     )
 }
 
@@ -103,6 +108,11 @@ pub fn request_headers(
         }
     }
     say_who_it_is(headers, hop);
+    if let Some(shown) = hop.client_cert {
+        // RFC 9440 2.4: one hop's word, not two mixed.
+        headers.insert(CLIENT_CERT, shown.clone());
+        headers.remove(CLIENT_CERT_CHAIN);
+    }
     if upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -288,6 +298,7 @@ mod tests {
         authority: "chat.test:8443",
         port: Some(8443),
         request_id: "id-1",
+        client_cert: None,
     };
 
     fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -380,6 +391,34 @@ mod tests {
         let v6 = Hop { peer: Some("2001:db8::1".parse().unwrap()), authority: "h", ..HOP };
         let headers = forwarded(&[], v6, &HeaderRules::default());
         assert_eq!(all(&headers, "forwarded"), ["for=\"[2001:db8::1]\";host=h;proto=https"]);
+    }
+
+    #[test]
+    fn a_certificate_is_this_hops_or_a_trusted_proxys() {
+        let own = HeaderValue::from_static(":b3du:");
+        let said = [
+            ("client-cert", ":bGll:"),
+            ("client-cert-chain", ":bGll:"),
+            ("client_cert", ":bGll:"),
+            ("client-cert_chain", ":bGll:"),
+            ("connection", "upgrade, client-cert"),
+        ];
+        for (is_trusted, shown, cert, chain) in [
+            (false, None, &[][..], &[][..]),
+            (false, Some(&own), &[":b3du:"], &[]),
+            // It nominated the one for removal, and not the other.
+            (true, None, &[], &[":bGll:"]),
+            (true, Some(&own), &[":b3du:"], &[]),
+        ] {
+            let hop = Hop { peer_is_trusted: is_trusted, client_cert: shown, ..HOP };
+            let headers = forwarded(&said, hop, &HeaderRules::default());
+            assert_eq!(all(&headers, "client-cert"), cert, "{is_trusted} {shown:?}");
+            assert_eq!(all(&headers, "client-cert-chain"), chain, "{is_trusted} {shown:?}");
+            assert!(!headers.contains_key("client_cert") && !headers.contains_key("client-cert_chain"));
+        }
+        let hop = Hop { peer_is_trusted: true, ..HOP };
+        let headers = forwarded(&said[..2], hop, &HeaderRules::default());
+        assert_eq!(all(&headers, "client-cert"), [":bGll:"]);
     }
 
     #[test]

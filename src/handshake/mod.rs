@@ -2,6 +2,7 @@
 //! answer is an upgrade. No socket, and no policy: who may connect is `policy`'s business.
 
 mod address;
+pub mod client_cert;
 pub mod forward;
 mod key;
 mod list;

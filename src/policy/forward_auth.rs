@@ -157,6 +157,7 @@ mod tests {
         authority: "chat.test",
         port: Some(443),
         request_id: "id-1",
+        client_cert: None,
     };
 
     fn settings(copy: &[&'static str]) -> ForwardAuth {

@@ -1,6 +1,11 @@
-//! Which addresses may connect.
+//! Which addresses may connect, and what becomes of a client's certificate.
 
 use crate::support::*;
+use base64::Engine;
+use rustls::HandshakeKind;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::version::{TLS12, TLS13};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
@@ -73,4 +78,77 @@ fn a_client_without_an_address() {
     backend.expect_no_contact();
     let _client = ask(Ask::new().also("X-Forwarded-For: 192.0.2.7"));
     backend.accept_upgrade(b"");
+}
+
+/// A listener that asks for certificates of clients, and who signs them.
+fn mutual(before: &str, route: &str) -> (Front, Authority, Authority) {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    authority.sign(&["a.test"]);
+    clients.sign(&["client.test"]);
+    let tls = format!("client_ca = \"{}\"\nclient_auth = \"optional\"", clients.path("ca.pem").display());
+    let listener = authority.listener(&["a.test"], &tls);
+    let front = Front::configured(&format!("{before}{listener}[[route]]\nbackend = \"BACKEND\"\n{route}"));
+    (front, authority, clients)
+}
+
+/// What untrusted clients, and trusted proxies, say of a certificate that they have seen themselves.
+const SAID: [&str; 3] = ["+Client-Cert: :bGll:", "+Client-Cert-Chain: :bGll:", "+Client_Cert: :bGll:"];
+
+/// `Client-Cert` as RFC 9440 2.2 has it, and the fingerprint in the log.
+fn shown(clients: &Authority) -> (String, String) {
+    let der = CertificateDer::from_pem_file(clients.path("client.test.pem")).unwrap();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der);
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    (format!(":{}:", base64::prelude::BASE64_STANDARD.encode(&der)), hex)
+}
+
+#[test]
+fn the_server_is_told_of_the_certificate() {
+    let (front, authority, clients) = mutual("", "");
+    let (header, fingerprint) = shown(&clients);
+    for version in [&TLS12, &TLS13] {
+        let client = TlsClient::with_certificate_over(&authority, &clients, "client.test", &[version]);
+        // The second connection shows nothing: it resumes the session of the first, which had shown it.
+        for wanted in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let mut raw = client.connect(front.gateway.address(), "a.test").unwrap();
+            assert_eq!(raw.stream.conn.handshake_kind(), Some(wanted), "{version:?}");
+            raw.send(Ask::new().with(&["Host: a.test"]).with(&SAID).bytes());
+            let (forwarded, _server) = front.backend.accept_upgrade(b"");
+            assert!(raw.head().starts_with("HTTP/1.1 101 "));
+            assert_eq!(values(&forwarded, "client-cert"), [header.as_str()]);
+            assert_eq!(values(&forwarded, "client-cert-chain").len(), 0, "{forwarded}");
+            assert_eq!(values(&forwarded, "client_cert").len(), 0, "{forwarded}");
+            assert_eq!(front.opened()["client_cert"], fingerprint);
+        }
+    }
+    // Who shows none is none.
+    let mut raw = authority.client().connect(front.gateway.address(), "a.test").unwrap();
+    raw.send(Ask::plain().with(&["Host: a.test"]).with(&SAID).bytes());
+    let forwarded = front.backend.accept().head();
+    assert!(!forwarded.to_ascii_lowercase().contains("client-cert"), "{forwarded}");
+}
+
+#[test]
+fn a_trusted_proxys_word_on_certificates_stands_where_ours_has_none() {
+    let (front, authority, clients) = mutual("trusted_proxies = [\"127.0.0.1\"]\n", "");
+    let mut raw = authority.client().connect(front.gateway.address(), "a.test").unwrap();
+    raw.send(Ask::new().with(&["Host: a.test"]).with(&SAID).bytes());
+    let (forwarded, _server) = front.backend.accept_upgrade(b"");
+    assert_eq!(values(&forwarded, "client-cert"), [":bGll:"]);
+    assert_eq!(values(&forwarded, "client-cert-chain"), [":bGll:"]);
+    assert_eq!(values(&forwarded, "client_cert").len(), 0, "{forwarded}");
+    let client = TlsClient::with_certificate(&authority, &clients, "client.test");
+    let mut raw = client.connect(front.gateway.address(), "a.test").unwrap();
+    raw.send(Ask::new().with(&["Host: a.test"]).with(&SAID).bytes());
+    let (forwarded, _server) = front.backend.accept_upgrade(b"");
+    assert_eq!(values(&forwarded, "client-cert"), [shown(&clients).0]);
+    assert_eq!(values(&forwarded, "client-cert-chain").len(), 0, "{forwarded}");
+}
+
+#[test]
+fn plain_listeners_remove_what_clients_write_there() {
+    let front = Front::new("");
+    let forwarded = front.forwarded(&Ask::new().with(&SAID));
+    assert!(!forwarded.to_ascii_lowercase().contains("client-cert"), "{forwarded}");
+    assert!(front.opened().get("client_cert").is_none());
 }

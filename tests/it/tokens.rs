@@ -219,7 +219,7 @@ fn the_keys_are_read_again_when_their_file_changes() {
     admitted(&old);
     admitted(&new);
     // And as others do.
-    fs::write(&path, set(&[&new])[..50].as_bytes()).unwrap();
+    fs::write(&path, &set(&[&new]).as_bytes()[..50]).unwrap();
     let line = said("old keys are kept");
     assert_eq!(line["level"], "WARN");
     assert!(line["problem"].as_str().unwrap().contains("is not JSON"), "{line:#}");

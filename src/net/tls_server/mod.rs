@@ -110,6 +110,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsServer<S> {
         &self.socket
     }
 
+    /// The certificate that the client showed, in DER: in this handshake, or in the one whose session it resumed.
+    pub fn client_certificate(&self) -> Option<&[u8]> {
+        self.tls.peer_certificates()?.first().map(AsRef::as_ref)
+    }
+
     fn poll_handshake(&mut self, cx: &mut Context<'_>, name: &mut Option<String>) -> Poll<io::Result<()>> {
         while self.tls.is_handshaking() {
             ASKED_NAME.take();

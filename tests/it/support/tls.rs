@@ -115,8 +115,17 @@ impl TlsClient {
 
     /// One with a certificate of its own, signed by another authority or the same.
     pub fn with_certificate(authority: &Authority, signer: &Authority, name: &str) -> TlsClient {
-        let pair = Some(signer.chain_and_key(name));
-        TlsClient::build(&authority.path("ca.pem"), rustls::ALL_VERSIONS, pair)
+        TlsClient::with_certificate_over(authority, signer, name, rustls::ALL_VERSIONS)
+    }
+
+    /// The same that speaks these versions only.
+    pub fn with_certificate_over(
+        authority: &Authority,
+        signer: &Authority,
+        name: &str,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> TlsClient {
+        TlsClient::build(&authority.path("ca.pem"), versions, Some(signer.chain_and_key(name)))
     }
 
     fn build(
