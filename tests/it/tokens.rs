@@ -263,6 +263,30 @@ fn a_session_ends_with_its_token() {
     assert_eq!(client.expect_close(3000), "auth.expired");
 }
 
+/// Of two that bound a session the sooner counts; and nobody is asked about a client whose token is bad.
+#[test]
+fn with_an_auth_server_behind_it() {
+    let signer = Signer::new(Algorithm::ES256, "key");
+    let auth = Backend::start();
+    let asked = format!("[route.access.forward_auth]\nurl = \"http://{}/\"", auth.address);
+    let front = front(&[&signer], &asked, "");
+    front.expect_refused(&Ask::new(), 401, "auth.missing");
+    auth.expect_no_contact();
+    let open = |token_seconds: u64, ttl: u64| {
+        let mut client = front.send(bearer(&signer.token(json!({ "exp": now() + token_seconds }))).bytes());
+        let mut question = auth.accept();
+        question.head();
+        question
+            .send(format!("HTTP/1.1 200 OK\r\nFramegate-Session-TTL: {ttl}\r\nContent-Length: 0\r\n\r\n"));
+        let (_, server) = front.backend.accept_upgrade(b"");
+        assert!(client.head().starts_with("HTTP/1.1 101 "));
+        (client, server)
+    };
+    for (mut client, _server) in [open(600, 2), open(3, 600)] {
+        assert_eq!(client.expect_close(3000), "auth.expired");
+    }
+}
+
 /// A drain does not wait for the tokens to end.
 #[test]
 fn a_drain_comes_first_if_it_is_sooner() {
