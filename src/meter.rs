@@ -4,6 +4,7 @@
 //! bucket is eight bytes and a check is one addition.
 
 use crate::moment::Moment;
+use std::fmt;
 use std::time::Duration;
 
 /// How fast a bucket fills, and how much it holds.
@@ -29,8 +30,14 @@ impl Rate {
     }
 }
 
-/// A bucket that starts full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} a second, {} at once", self.per_second, self.burst)
+    }
+}
+
+/// A bucket that starts full. Of two, the greater owes more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TokenBucket {
     full_at: Moment,
 }

@@ -42,6 +42,13 @@ pub enum Refusal {
     AuthUnreachable,
     /// What it answered is not HTTP, breaks off, or cannot be understood.
     AuthAnswer,
+    /// As many connections as `max_connections` allows, or of one address as `max_connections_per_ip` does.
+    ProcessFull,
+    ListenerFull,
+    RouteFull,
+    AddressFull,
+    /// One address comes too often.
+    HandshakeRate,
     /// The backend could not be reached, or refused the connection.
     BackendConnect,
     BackendDns,
@@ -65,10 +72,12 @@ const BAD_TOKEN: &str = "This token does not admit you.";
 pub struct Refused {
     pub refusal: Refusal,
     pub detail: String,
+    /// In seconds, where it was computed; otherwise the row's own stands.
+    pub retry_after: Option<u64>,
 }
 
 impl Refusal {
-    pub const ALL: [Refusal; 30] = [
+    pub const ALL: [Refusal; 35] = [
         Refusal::BadRequest,
         Refusal::Method,
         Refusal::Version,
@@ -91,6 +100,11 @@ impl Refusal {
         Refusal::AuthTimeout,
         Refusal::AuthUnreachable,
         Refusal::AuthAnswer,
+        Refusal::ProcessFull,
+        Refusal::ListenerFull,
+        Refusal::RouteFull,
+        Refusal::AddressFull,
+        Refusal::HandshakeRate,
         Refusal::BackendConnect,
         Refusal::BackendDns,
         Refusal::BackendTls,
@@ -129,6 +143,11 @@ impl Refusal {
                 (502, "auth_unreachable", "Whether you may connect could not be found out.")
             }
             Refusal::AuthAnswer => (502, "auth_answer", "Whether you may connect could not be found out."),
+            Refusal::ProcessFull => (503, "limit.process", "The gateway is full."),
+            Refusal::ListenerFull => (503, "limit.listener", "The gateway is full."),
+            Refusal::RouteFull => (503, "limit.route", "This service is full."),
+            Refusal::AddressFull => (503, "limit.address", "Your address has too many connections."),
+            Refusal::HandshakeRate => (429, "rate.handshakes", "Your address connects too often."),
             Refusal::BackendConnect => {
                 (502, "backend_connect", "The server behind this gateway cannot be reached.")
             }
@@ -186,17 +205,39 @@ impl Refusal {
             Refusal::NotUpgrade => &[("upgrade", "websocket")],
             Refusal::TokenMissing => &[("www-authenticate", "Bearer")],
             Refusal::Overload | Refusal::Draining => &[("retry-after", "1")],
+            // A seat becomes free when somebody leaves, and that nobody knows.
+            Refusal::ProcessFull | Refusal::ListenerFull | Refusal::RouteFull | Refusal::AddressFull => {
+                &[("retry-after", "5")]
+            }
             _ => &[],
         }
     }
 
     /// The backend or we ourselves failed, not the client.
     pub fn is_our_fault(self) -> bool {
-        self.status().is_server_error()
+        self.status().is_server_error() && self != Refusal::AddressFull
     }
 
     pub fn because(self, detail: impl Into<String>) -> Refused {
-        Refused { refusal: self, detail: detail.into() }
+        Refused { refusal: self, detail: detail.into(), retry_after: None }
+    }
+
+    /// These come in floods, one for each attempt of those who have too much already.
+    pub const fn comes_in_floods(self) -> bool {
+        matches!(
+            self,
+            Refusal::ProcessFull
+                | Refusal::ListenerFull
+                | Refusal::RouteFull
+                | Refusal::AddressFull
+                | Refusal::HandshakeRate
+        )
+    }
+}
+
+impl Refused {
+    pub fn retry_after(self, seconds: u64) -> Refused {
+        Refused { retry_after: Some(seconds), ..self }
     }
 }
 

@@ -29,6 +29,9 @@ pub(super) fn refusal_response(refused: &Refused) -> Response<ResponseBody> {
     for (name, value) in refusal.headers() {
         headers.insert(*name, HeaderValue::from_static(value));
     }
+    if let Some(seconds) = refused.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
     if headers.contains_key(header::UPGRADE) {
         // RFC 9110 7.8: who sends Upgrade names it in Connection too.
         headers.append(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -53,7 +56,7 @@ pub(super) fn log_refusal(
     shown_path: &str,
     refused: &Refused,
 ) {
-    let Refused { refusal, detail } = refused;
+    let Refused { refusal, detail, .. } = refused;
     let (listener, client) = (&*connection.listener, shown_address(client));
     let (status, cause) = (refusal.status().as_u16(), refusal.cause_word());
     let (client, detail) = (client.as_str(), &*printable(detail));

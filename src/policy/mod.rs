@@ -4,6 +4,8 @@
 pub mod access;
 pub mod address;
 pub mod bearer;
+pub mod counts;
+pub mod crowd;
 pub mod forward_auth;
 pub mod jwks;
 pub mod networks;
