@@ -5,6 +5,8 @@ pub mod tls_server;
 pub mod stream;
 pub mod proxy_protocol;
 pub mod listen;
+pub mod doorstep;
+pub mod descriptors;
 pub mod tls;
 pub mod self_signed;
 pub mod dial;

@@ -1,4 +1,5 @@
 //! What the operator sees.
 
 pub mod log;
+pub mod sparing;
 mod text;
