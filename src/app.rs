@@ -2,7 +2,7 @@
 
 use crate::config::Plan;
 use crate::drain::{Sessions, ShutdownSettings};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Usher};
 use crate::keyring::Keyrings;
 use crate::net::auth::AuthServer;
 use crate::net::dial::Dialer;
@@ -13,7 +13,6 @@ use crate::route::RouteTable;
 use crate::workers::{Duty, Entrance, Workers};
 use rustls::ServerConfig;
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -55,7 +54,9 @@ pub fn run(setup: Setup) -> Result<End, String> {
 async fn run_until_signal(setup: Setup) -> Result<End, String> {
     let mut signals = Signals::listen()?;
     let sessions = Arc::new(Sessions::default());
-    let Plan { workers, trusted_proxies, log, shutdown, listeners, backends, routes } = setup.plan;
+    let (count, descriptors) = (setup.plan.loops(), setup.plan.descriptors());
+    let Plan { trusted_proxies, max_connections, log, shutdown, listeners, backends, routes, .. } =
+        setup.plan;
     let dialers = backends.into_iter().map(Dialer::new).collect::<Result<Vec<_>, _>>()?;
     let asking = routes.iter().filter_map(|route| Some((&route.name, route.forward_auth.clone()?)));
     let auth_servers = asking.map(|(name, settings)| Ok((name.clone(), AuthServer::new(settings)?)));
@@ -67,6 +68,7 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
         let keyrings = keyrings.clone();
         async move { keyrings.watch().await }
     });
+    let max_connections = max_connections.in_numbers(descriptors);
     let gateway = Arc::new(Gateway {
         routes: RouteTable::new(routes),
         keyrings,
@@ -74,10 +76,10 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
         auth_servers,
         trusted: trusted_proxies,
         sessions: sessions.clone(),
+        usher: Usher::new(max_connections),
         access_log: log.access,
         query: log.query,
     });
-    let count = workers.map_or_else(cpus, NonZeroUsize::get);
     let entrances = listeners
         .into_iter()
         .map(|settings| open_entrance(settings, &setup.made_tls, count))
@@ -90,12 +92,19 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
     let stop = CancellationToken::new();
     let connections = TaskTracker::new();
     let accepting = TaskTracker::new();
-    let duty =
-        Duty { gateway, stop: stop.clone(), accepting: accepting.clone(), connections: connections.clone() };
+    let duty = Duty {
+        gateway: gateway.clone(),
+        stop: stop.clone(),
+        accepting: accepting.clone(),
+        connections: connections.clone(),
+    };
     let workers =
         Workers::start(count, entrances, &duty).map_err(|error| format!("cannot start: {error}"))?;
     for (name, at, tls) in &listening {
         tracing::info!(listener = name.as_str(), bind = %at, tls, "listening");
+    }
+    if let Some(max_connections) = max_connections {
+        tracing::info!(max_connections, "connections at a time");
     }
     let bound: Vec<_> = listening.into_iter().map(|(name, at, _)| (name, at)).collect();
     (setup.on_ready)(&bound);
@@ -124,14 +133,12 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
         }
     };
     workers.end();
+    gateway.usher.tell_what_was_left_out();
     if end == End::Drained {
-        tracing::info!("stopped");
+        // With no connection left every seat is free again.
+        tracing::info!(seats = gateway.usher.seats(), "stopped");
     }
     Ok(end)
-}
-
-fn cpus() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// From the signal to the first Close; returns the hard deadline.

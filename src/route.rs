@@ -3,6 +3,8 @@
 
 pub use crate::handshake::forward::{HeaderEdits, HeaderRules, HostHeader};
 use crate::policy::access::Access;
+use crate::policy::counts::Scope;
+use crate::policy::crowd::{Crowd, CrowdLimits};
 use crate::policy::forward_auth::ForwardAuth;
 use crate::policy::origin::OriginPolicy;
 use crate::refusal::{Refusal, Refused};
@@ -27,6 +29,7 @@ pub struct Route {
     pub access: Access,
     /// Who is asked before anybody is let in.
     pub forward_auth: Option<ForwardAuth>,
+    pub crowd: Crowd,
     pub rules: Arc<Rules>,
 }
 
@@ -44,6 +47,7 @@ impl Route {
             origin: OriginPolicy::default(),
             access: Access::default(),
             forward_auth: None,
+            crowd: Crowd { scope: Scope::Route(name.into()), limits: CrowdLimits::default() },
             rules: Arc::default(),
         }
     }
@@ -179,7 +183,11 @@ pub struct RouteTable {
 
 impl RouteTable {
     pub fn new(routes: Vec<Route>) -> RouteTable {
-        RouteTable { routes: routes.into_iter().map(Arc::new).collect() }
+        let counted_by_name = |mut route: Route| {
+            route.crowd.scope = Scope::Route(route.name.as_str().into());
+            Arc::new(route)
+        };
+        RouteTable { routes: routes.into_iter().map(counted_by_name).collect() }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {

@@ -8,6 +8,8 @@ use crate::net::proxy_protocol::{self, ProxyProtocol};
 use crate::net::splice::{Splice, Taken};
 use crate::net::stream::{Socket, Stream};
 use crate::net::tls_server::TlsServer;
+use crate::policy::counts::Scope;
+use crate::policy::crowd::Crowd;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::{self, Parts};
@@ -37,13 +39,14 @@ pub async fn serve(door: Door, gateway: Arc<Gateway>, stop: CancellationToken, c
     let Door { listener, settings, tls } = door;
     // Shared by every session of the listener.
     let name: Arc<str> = settings.name.as_str().into();
+    let crowd = Arc::new(Crowd { scope: Scope::Listener(name.clone()), limits: settings.limits });
     loop {
         let (socket, peer) = tokio::select! {
             biased;
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let connection = Connection {
+        let mut connection = Connection {
             listener: name.clone(),
             redirect_to_https: settings.redirect_to_https,
             tls: tls.is_some(),
@@ -52,9 +55,23 @@ pub async fn serve(door: Door, gateway: Arc<Gateway>, stop: CancellationToken, c
             peer: peer.map(|peer| peer.ip()),
             peer_port: peer.map_or(0, |peer| peer.port()),
             local: listener.own_end(&socket),
+            crowd: crowd.clone(),
+            counted: Vec::new(),
             idle: Default::default(),
         };
-        let http = admit(socket, connection, tls.clone(), settings.clone(), gateway.clone(), stop.clone());
+        // Before anything is read from it, TLS least of all.
+        let entered = gateway.enter(&mut connection).and_then(|()| match settings.proxy_protocol {
+            ProxyProtocol::Off => gateway.admit(&mut connection),
+            // Its peer is known later.
+            ProxyProtocol::Require => Ok(()),
+        });
+        if let Err(refused) = entered {
+            if let Some(rest) = gateway.turn_away(&connection, socket, &refused) {
+                connections.spawn(rest);
+            }
+            continue;
+        }
+        let http = converse(socket, connection, tls.clone(), settings.clone(), gateway.clone(), stop.clone());
         connections.spawn(Visit::Http(Box::pin(http)));
     }
 }
@@ -89,7 +106,7 @@ impl<H: Future<Output = Option<Splice>>> Future for Visit<H> {
 }
 
 /// From the first byte to the last HTTP exchange, and the session that goes on from there.
-async fn admit(
+async fn converse(
     mut socket: Socket,
     mut connection: Connection,
     tls: Option<Arc<ServerConfig>>,
@@ -102,6 +119,13 @@ async fn admit(
         let introduced = introduce(&mut socket, &mut connection, &gateway, deadline).await;
         if let Err(why) = introduced {
             log_failure(&connection, "proxy_protocol", &why);
+            return None;
+        }
+        if let Err(refused) = gateway.admit(&mut connection) {
+            let rest = gateway.turn_away(&connection, socket, &refused)?;
+            // What is left is no connection any more.
+            drop(connection);
+            rest.await;
             return None;
         }
     }
@@ -125,7 +149,7 @@ async fn admit(
         },
     };
     let left = deadline.saturating_duration_since(Instant::now());
-    speak_http(stream, &connection, &settings, left, &gateway, stop).await
+    speak_http(stream, connection, &settings, left, &gateway, stop).await
 }
 
 /// Takes the word of a proxy in front of us on whose connection this is. From then on that client is the peer: what it
@@ -164,7 +188,7 @@ struct Visited {
 
 async fn speak_http(
     stream: Stream,
-    connection: &Connection,
+    connection: Connection,
     settings: &ListenerSettings,
     head_timeout: Duration,
     gateway: &Gateway,
@@ -176,7 +200,7 @@ async fn speak_http(
         note().asked = true;
         async {
             let is_upgrade = request.extensions().get::<OnUpgrade>().is_some();
-            let Answered { response, begun } = gateway.handle(connection, request).await;
+            let Answered { response, begun } = gateway.handle(&connection, request).await;
             let mut visited = note();
             visited.turned_down = is_upgrade && begun.is_none();
             visited.begun = begun;
@@ -204,7 +228,9 @@ async fn speak_http(
     let Parts { io, read_buf, .. } = served.into_parts();
     let (stream, visited) = (io.into_inner(), visited.into_inner().unwrap_or_else(PoisonError::into_inner));
     match (&result, visited.begun) {
-        (Ok(()), Some(begun)) => return Some(begun.go_on(Taken { stream, early: read_buf })),
+        (Ok(()), Some(begun)) => {
+            return Some(begun.go_on(Taken { stream, early: read_buf }, connection.counted));
+        }
         (Ok(()), None) if visited.turned_down => end_in_order(stream).await,
         (Err(_), Some(begun)) => begun.call_off(),
         _ => drop(stream),
@@ -227,7 +253,7 @@ async fn speak_http(
                 return None;
             }
         };
-        log_failure(connection, cause, &why);
+        log_failure(&connection, cause, &why);
     }
     None
 }

@@ -5,6 +5,7 @@ use crate::drain::{Handle, Seat};
 use crate::frame::{Close, Pair, Side};
 use crate::handshake::address_text;
 use crate::observe::log::printable;
+use crate::policy::counts::Counted;
 use crate::relay::{By, Cause, Outcome, Tally};
 use crate::route::Route;
 use std::net::IpAddr;
@@ -59,6 +60,8 @@ pub struct Session {
     access: bool,
     finished: bool,
     seat: Seat,
+    /// Held until it ends.
+    counted: Box<[Counted]>,
 }
 
 impl Session {
@@ -80,7 +83,20 @@ impl Session {
                 "session opened"
             );
         }
-        Session { facts: Box::new(facts), opened: Instant::now(), access, finished: false, seat }
+        Session {
+            facts: Box::new(facts),
+            opened: Instant::now(),
+            access,
+            finished: false,
+            seat,
+            counted: Box::default(),
+        }
+    }
+
+    /// Keeps these seats taken for as long as it lives.
+    pub fn hold(&mut self, counted: Vec<Counted>) {
+        let held = std::mem::take(&mut self.counted);
+        self.counted = held.into_iter().chain(counted).collect();
     }
 
     /// Through which orders reach it.

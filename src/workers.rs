@@ -61,6 +61,7 @@ impl Workers {
                     }
                     // Else a loop that is never idle would keep its log lines back.
                     while tokio::time::timeout(TICK, quit.cancelled()).await.is_err() {
+                        duty.gateway.usher.tell_what_was_left_out();
                         log::flush();
                     }
                 });

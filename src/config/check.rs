@@ -1,15 +1,18 @@
-//! What only the disk can tell: whether the files a configuration names are there, readable, and what they should be.
+//! What only the system can tell: whether the files a configuration names are there, readable, and what they should be,
+//! and whether there are descriptors for its connections.
 
+use super::Plan;
 use super::error::Complaint;
 use super::source::{Needed, Place, Source};
 use crate::keyring;
+use crate::net::descriptors::Descriptors;
 use crate::net::tls::{check_pair, read_certificates, read_key};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-pub fn check(source: &Source<'_>) {
+pub fn check(source: &Source<'_>, plan: Option<&Plan>) {
     for needed in source.take_needed() {
         match needed {
             Needed::Pair { files, cert_at, key_at } => {
@@ -32,6 +35,11 @@ pub fn check(source: &Source<'_>) {
                 readable(source, &path, &at, read_certificates, roots);
             }
             Needed::Keys { path, at } => check_keys(source, &path, &at),
+            Needed::Descriptors { connections, at } => {
+                if let Some(plan) = plan {
+                    warn_of_few_descriptors(source, plan.descriptors(), connections, &at);
+                }
+            }
         }
     }
 }
@@ -72,6 +80,18 @@ fn readable<T>(
     };
     source.problem(at, Complaint::new(problem).hint(hint));
     false
+}
+
+/// The limit may be another one where the service runs: no problem of the file, but worth a look.
+fn warn_of_few_descriptors(source: &Source<'_>, descriptors: Descriptors, connections: u32, at: &Place) {
+    let Some((needed, limit)) = descriptors.lacking_for(connections) else { return };
+    let complaint = Complaint::new(format!(
+        "{connections} connections need {needed} descriptors, and a process may have {limit} here"
+    ));
+    let hint = format!(
+        "raise the limit (LimitNOFILE={needed} in systemd, or ulimit -n {needed}), or lower the number"
+    );
+    source.warning(at, complaint.hint(hint));
 }
 
 /// Who can read a private key can pose as the site; who can read a shared secret can make tokens.

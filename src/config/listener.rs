@@ -1,12 +1,12 @@
 //! `[[listener]]`: where clients connect.
 
-use super::address;
 use super::error::Complaint;
 use super::section::Section;
 use super::source::{Needed, Place, Source};
 use super::unique::Unique;
 use super::units::show_size;
 use super::value::Value;
+use super::{address, crowd};
 use crate::net::listen::{Bind, ListenerSettings};
 use crate::net::proxy_protocol::ProxyProtocol;
 use crate::net::tls::{CertificateFiles, ClientAuth, TlsSettings, TlsVersion};
@@ -45,7 +45,7 @@ pub fn read_all(top: &mut Section<'_>, trusts_a_proxy: bool) -> Vec<ListenerSett
 }
 
 fn read(section: &mut Section<'_>) -> ListenerSettings {
-    section.not_yet(&["http2", "max_connections", "max_connections_per_ip", "handshakes_per_ip"]);
+    section.not_yet(&["http2"]);
     let source = section.source();
     let name = section.find("name", |value| value.parse(super::name));
     let bind = section.require("bind", "bind = \"0.0.0.0:443\"", |value| {
@@ -65,6 +65,7 @@ fn read(section: &mut Section<'_>) -> ListenerSettings {
         redirect_to_https: section.read("redirect_to_https", base.redirect_to_https, Value::boolean),
         handshake_timeout: section.read("handshake_timeout", base.handshake_timeout, Value::duration),
         max_header_size: section.read("max_header_size", base.max_header_size, header_size),
+        limits: crowd::of_a_listener(section, base.limits),
         ..base
     };
     let redirects = section.place_of("redirect_to_https").filter(|_| listener.redirect_to_https);

@@ -11,6 +11,7 @@ mod access;
 pub mod address;
 mod backend;
 mod check;
+mod crowd;
 mod error;
 mod expand;
 mod forward_auth;
@@ -20,6 +21,7 @@ mod listener;
 pub mod origin;
 mod overlap;
 mod pattern;
+mod rate;
 mod route;
 mod rules;
 mod section;
@@ -34,6 +36,7 @@ pub use error::{Complaint, ConfigError, Position};
 
 use crate::backend::Backend;
 use crate::drain::ShutdownSettings;
+use crate::net::descriptors::{Descriptors, MaxConnections};
 use crate::net::listen::ListenerSettings;
 use crate::observe::log::LogSettings;
 use crate::policy::address::TrustedProxies;
@@ -50,11 +53,25 @@ pub struct Plan {
     /// `None`: one a CPU.
     pub workers: Option<NonZeroUsize>,
     pub trusted_proxies: TrustedProxies,
+    pub max_connections: MaxConnections,
     pub log: LogSettings,
     pub shutdown: ShutdownSettings,
     pub listeners: Vec<ListenerSettings>,
     pub backends: Vec<Backend>,
     pub routes: Vec<Route>,
+}
+
+impl Plan {
+    /// How many event loops it runs with.
+    pub fn loops(&self) -> usize {
+        let a_cpu_each = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.workers.map_or_else(a_cpu_each, NonZeroUsize::get)
+    }
+
+    /// What there is for its connections.
+    pub fn descriptors(&self) -> Descriptors {
+        Descriptors::of_this_process(self.loops(), self.listeners.len())
+    }
 }
 
 /// A configuration that can be run, with what the operator should know about it all the same.
@@ -82,14 +99,14 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Vec<ConfigError>> {
 
 /// Reads a configuration from its text alone. `file` is for messages and for the paths relative to it.
 pub fn parse(file: &Path, text: &str, env: Env<'_>) -> Result<Loaded, Vec<ConfigError>> {
-    examine(file, text, env, |_| ())
+    examine(file, text, env, |_, _| ())
 }
 
 fn examine(
     file: &Path,
     text: &str,
     env: Env<'_>,
-    look_around: impl FnOnce(&Source<'_>),
+    look_around: impl FnOnce(&Source<'_>, Option<&Plan>),
 ) -> Result<Loaded, Vec<ConfigError>> {
     let source = Source::new(file, text, env);
     let (tree, errors) = DeTable::parse_recoverable(text);
@@ -99,7 +116,7 @@ fn examine(
         syntax::report(&source, errors);
         None
     };
-    look_around(&source);
+    look_around(&source, plan.as_ref());
     let (problems, warnings) = source.conclude();
     match plan {
         Some(plan) if problems.is_empty() => Ok(Loaded { plan, warnings }),
@@ -110,9 +127,10 @@ fn examine(
 /// With problems reported, what this returns is incomplete and goes no further.
 fn build<'a>(source: &'a Source<'a>, table: &'a DeTable<'a>) -> Plan {
     let mut top = Section::top(source, table);
-    top.not_yet(&["max_connections", "admin", "cluster"]);
+    top.not_yet(&["admin", "cluster"]);
     let workers = global::workers(&mut top);
     let trusted_proxies = global::trusted_proxies(&mut top);
+    let max_connections = crowd::of_the_process(&mut top);
     let log = global::log(top.section("log"));
     let shutdown = global::shutdown(top.section("shutdown"));
     let listeners = listener::read_all(&mut top, trusted_proxies != TrustedProxies::default());
@@ -120,7 +138,7 @@ fn build<'a>(source: &'a Source<'a>, table: &'a DeTable<'a>) -> Plan {
     let defaults = shared::read(&mut top.section("defaults"), &Route::new("", 0));
     let routes = route::read_all(&mut top, &defaults, &mut backends);
     let backends = backends.into_list();
-    Plan { workers, trusted_proxies, log, shutdown, listeners, backends, routes }
+    Plan { workers, trusted_proxies, max_connections, log, shutdown, listeners, backends, routes }
 }
 
 /// A name for logs, metrics and messages.
@@ -136,9 +154,11 @@ fn name(text: &str) -> Result<String, Complaint> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meter::Rate;
     use crate::net::listen::Bind;
     use crate::policy::access::Access;
     use crate::policy::bearer::Place;
+    use crate::policy::crowd::CrowdLimits;
     use crate::policy::origin::{Allowed, OriginPolicy};
     use crate::policy::token::TokenPolicy;
     use crate::relay::Rules;
@@ -178,6 +198,7 @@ mod tests {
         let (full, bare) = (plan(FULL), plan(MINIMAL));
         assert_eq!(full.workers, bare.workers);
         assert_eq!(full.trusted_proxies, bare.trusted_proxies);
+        assert_eq!(full.max_connections, bare.max_connections);
         assert_eq!(full.log, bare.log);
         assert_eq!(full.shutdown, bare.shutdown);
         let named = ListenerSettings { name: "public".into(), ..bare.listeners[0].clone() };
@@ -189,6 +210,7 @@ mod tests {
         assert_eq!(full.rules, bare.rules);
         assert_eq!(full.origin, bare.origin);
         assert_eq!(full.access, bare.access);
+        assert_eq!(full.crowd.limits, bare.crowd.limits);
         assert_eq!(full.headers, bare.headers);
         assert_eq!(full.matcher, bare.matcher);
         assert_eq!(
@@ -207,6 +229,9 @@ mod tests {
         assert_eq!(bare.routes[0].access, Access::default());
         assert_eq!(bare.routes[0].headers, HeaderRules::default());
         assert_eq!(bare.workers, None);
+        assert_eq!(bare.max_connections, MaxConnections::Auto);
+        assert_eq!(bare.listeners[0].limits, CrowdLimits::default());
+        assert_eq!(bare.routes[0].crowd.limits, CrowdLimits::default());
     }
 
     #[test]
@@ -234,6 +259,11 @@ mod tests {
             [defaults.timeouts]
             idle = "1m"
             write = "7s"
+            [route.limits]
+            max_connections_per_ip = 4
+            [defaults.limits]
+            max_connections = 5
+            max_connections_per_ip = 6
             [defaults.limits.client]
             max_message_size = "1KiB"
             [defaults.headers.request]
@@ -241,6 +271,7 @@ mod tests {
             remove = ["x-d"]
             [defaults.rate]
             messages = { per_second = 1, burst = 1 }
+            handshakes = { per_second = 2, burst = 3 }
             "#,
         );
         let route = &plan.routes[0];
@@ -251,6 +282,12 @@ mod tests {
         assert_eq!(route.rules.limits.client.max_message_size, Some(1024));
         assert_eq!(route.rules.limits.client.max_fragments, Some(4096));
         assert_eq!(route.rules.rates.messages, None);
+        let crowd = CrowdLimits {
+            max_connections: Some(5),
+            max_connections_per_ip: Some(4),
+            handshakes: Some(Rate::new(2, 3)),
+        };
+        assert_eq!(route.crowd.limits, crowd);
         let set: Vec<_> =
             route.headers.request.set.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         assert_eq!(set, [("x-a", &b"default"[..]), ("x-b", &b"route"[..])]);

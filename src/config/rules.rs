@@ -1,20 +1,22 @@
 //! `limits`, `rate`, `heartbeat` and `timeouts`: what a route asks of its sessions.
 
+use super::crowd;
 use super::error::Complaint;
+use super::rate::{self, Example};
 use super::section::Section;
 use super::units::show_duration;
 use super::value::{Value, or_none};
 use crate::frame::{LaneRules, Opcodes, Pair};
-use crate::meter::Rate;
+use crate::policy::crowd::CrowdLimits;
 use crate::relay::{Heartbeat, HeartbeatMode, Limited, RateAction, Rates, Rules, Timeouts};
 use std::time::Duration;
 
-/// Messages a second; more than a session can carry.
-const MAX_COUNT: u64 = 1_000_000_000;
-
-pub fn read(section: &mut Section<'_>, base: &Rules) -> Rules {
-    let limits = limits(section.section("limits"), &base.limits);
-    let rates = rates(section.section("rate"), &base.rates);
+/// The rules of a route's sessions, and how many of them there may be.
+pub fn read(section: &mut Section<'_>, base: &Rules, crowd: CrowdLimits) -> (Rules, CrowdLimits) {
+    let (mut sizes, mut speeds) = (section.section("limits"), section.section("rate"));
+    let crowd = crowd::of_a_route(&mut sizes, &mut speeds, crowd);
+    let limits = limits(&mut sizes, &base.limits);
+    let rates = rates(&mut speeds, &base.rates);
     let mut beats = section.section("heartbeat");
     let mut waits = section.section("timeouts");
     let heartbeat = heartbeat(&mut beats, &base.heartbeat);
@@ -25,11 +27,10 @@ pub fn read(section: &mut Section<'_>, base: &Rules) -> Rules {
     ] {
         pings_before_idle(&beats, &waits, key, interval, timeouts.idle);
     }
-    Rules { limits, rates, heartbeat, timeouts }
+    (Rules { limits, rates, heartbeat, timeouts }, crowd)
 }
 
-fn limits(mut section: Section<'_>, base: &Pair<LaneRules>) -> Pair<LaneRules> {
-    section.not_yet(&["max_connections", "max_connections_per_ip"]);
+fn limits(section: &mut Section<'_>, base: &Pair<LaneRules>) -> Pair<LaneRules> {
     let mut client = section.section("client");
     client.not_yet(&["max_decompressed_size"]);
     Pair { client: lane(client, &base.client), backend: lane(section.section("backend"), &base.backend) }
@@ -61,60 +62,33 @@ fn opcodes(value: &Value<'_>) -> Result<Opcodes, Complaint> {
     Ok(Opcodes { text: kinds.contains(&text), binary: kinds.contains(&binary) })
 }
 
-fn rates(mut section: Section<'_>, base: &Rates) -> Rates {
-    section.not_yet(&["handshakes"]);
-    let both = &[("delay", RateAction::Delay), ("close", RateAction::Close)][..];
-    let count = |value: &Value<'_>| value.number(1..=MAX_COUNT);
-    let messages = Kind { per_second: "50", burst: "100", action: RateAction::Delay, actions: both };
-    let bytes = Kind { per_second: "\"1MiB\"", burst: "\"4MiB\"", ..messages };
-    // A ping flood that is delayed delays the data behind it: closing is the only answer that bounds it.
-    let control = Kind { per_second: "10", burst: "50", action: RateAction::Close, actions: &both[1..] };
+fn rates(section: &mut Section<'_>, base: &Rates) -> Rates {
+    let both = [("delay", RateAction::Delay), ("close", RateAction::Close)];
+    let messages = Example { per_second: "50", burst: "100" };
+    let bytes = Example { per_second: "\"1MiB\"", burst: "\"4MiB\"" };
+    let control = Example { per_second: "10", burst: "50" };
     Rates {
-        messages: rate(&mut section, "messages", base.messages, messages, count),
-        bytes: rate(&mut section, "bytes", base.bytes, bytes, Value::size),
-        control: rate(&mut section, "control", base.control, control, count),
+        messages: limited(section, "messages", base.messages, messages, rate::count, &both),
+        bytes: limited(section, "bytes", base.bytes, bytes, Value::size, &both),
+        // A ping flood that is delayed delays the data behind it: closing is the only answer that bounds it.
+        control: limited(section, "control", base.control, control, rate::count, &both[1..]),
     }
 }
 
-/// How one kind of rate is written.
-#[derive(Clone, Copy)]
-struct Kind {
-    /// Examples.
-    per_second: &'static str,
-    burst: &'static str,
-    /// What happens where the file does not say.
-    action: RateAction,
-    actions: &'static [(&'static str, RateAction)],
-}
-
-/// "none", or a whole rate: the speed, the burst and the action mean nothing without each other, so a route's rate
-/// replaces an inherited one as one word.
-fn rate<'a>(
+/// A rate of a session, and what happens above it: the first of `actions` where the file does not say.
+fn limited<'a>(
     section: &mut Section<'a>,
     key: &'static str,
     base: Option<Limited>,
-    kind: Kind,
+    example: Example,
     amount: impl Fn(&Value<'a>) -> Result<u64, Complaint>,
+    actions: &[(&'static str, RateAction)],
 ) -> Option<Limited> {
-    let Some(value) = section.value(key) else {
-        return base;
-    };
-    if value.is_none() {
-        return None;
-    }
-    if !value.is_table() {
-        let table = format!("{{ per_second = {}, burst = {} }}", kind.per_second, kind.burst);
-        let complaint = Complaint::new("is neither \"none\" nor a rate");
-        value.accept::<()>(Err(complaint.hint(format!("write \"none\", or {key} = {table}"))));
-        return base;
-    }
-    let mut section = value.accept(value.section())?;
-    let per_second = section.require("per_second", &format!("per_second = {}", kind.per_second), &amount);
-    let burst =
-        section.require("burst", &format!("burst = {}, how much may come at once", kind.burst), &amount);
-    let action = section.read("action", kind.action, |value| value.choice(kind.actions, &[]));
-    let rate = Rate::new(per_second?, burst?);
-    Some(Limited { rate, action })
+    rate::read(section, key, base, example, amount, |section, rate| {
+        let usual = actions.first().map_or(RateAction::Close, |(_, action)| *action);
+        let action = section.read("action", usual, |value| value.choice(actions, &[]));
+        Some(Limited { rate: rate?, action })
+    })
 }
 
 fn heartbeat(section: &mut Section<'_>, base: &Heartbeat) -> Heartbeat {

@@ -2,6 +2,7 @@
 
 use super::section::Section;
 use super::{headers, origin, rules};
+use crate::policy::crowd::Crowd;
 use crate::route::{Compression, PlainHttp, Route};
 use std::sync::Arc;
 
@@ -10,13 +11,15 @@ pub fn read(section: &mut Section<'_>, base: &Route) -> Route {
     let http = [("proxy", PlainHttp::Proxy), ("reject", PlainHttp::Reject)];
     let compression = [("passthrough", Compression::Passthrough), ("strip", Compression::Strip)];
     let not_yet = ["inspect", "offload"];
+    let (rules, limits) = rules::read(section, &base.rules, base.crowd.limits);
     Route {
         http: section.read("http", base.http, |value| value.choice(&http, &[])),
         compression: section
             .read("compression", base.compression, |value| value.choice(&compression, &not_yet)),
         headers: headers::read(section.section("headers"), &base.headers),
         origin: origin::read(section.section("origin"), &base.origin),
-        rules: Arc::new(rules::read(section, &base.rules)),
+        crowd: Crowd { limits, ..base.crowd.clone() },
+        rules: Arc::new(rules),
         ..base.clone()
     }
 }

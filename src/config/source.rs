@@ -22,11 +22,12 @@ pub struct Place {
     pub key: String,
 }
 
-/// A file that the configuration names and that has to be there; `check` looks.
+/// What the configuration counts on and the system has to have, files for the most part; `check` looks.
 pub enum Needed {
     Pair { files: CertificateFiles, cert_at: Place, key_at: Place },
     Authorities { path: PathBuf, at: Place },
     Keys { path: PathBuf, at: Place },
+    Descriptors { connections: u32, at: Place },
 }
 
 #[derive(Default)]

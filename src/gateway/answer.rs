@@ -39,6 +39,19 @@ pub(super) fn refusal_response(refused: &Refused) -> Response<ResponseBody> {
     response
 }
 
+/// The same answer byte for byte, for a client whose request is not waited for.
+pub(super) fn raw_refusal(refused: &Refused) -> Vec<u8> {
+    let (head, _) = refusal_response(refused).into_parts();
+    let text = refused.refusal.public_text();
+    let reason = head.status.canonical_reason().unwrap_or_default();
+    let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_u16()).into_bytes();
+    for (name, value) in &head.headers {
+        bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    bytes.extend(format!("content-length: {}\r\n\r\n{text}", text.len()).bytes());
+    bytes
+}
+
 /// Our own answers end the connection: what comes behind a refused request is not worth reading.
 pub(super) fn text_response(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
     let mut response = Response::new(Either::Right(Full::from(text)));
@@ -64,6 +77,19 @@ pub(super) fn log_refusal(
         tracing::warn!(id, listener, client, path = shown_path, status, cause, detail, "handshake refused");
     } else {
         tracing::info!(id, listener, client, path = shown_path, status, cause, detail, "handshake refused");
+    }
+}
+
+/// The same for a connection whose request was not waited for. Under TLS it was told no status.
+pub(super) fn log_turned_away(connection: &Connection, refused: &Refused) {
+    let Refused { refusal, detail, .. } = refused;
+    let (listener, client) = (&*connection.listener, shown_address(connection.peer));
+    let status = (!connection.tls).then(|| refusal.status().as_u16());
+    let (client, cause, detail) = (client.as_str(), refusal.cause_word(), detail.as_str());
+    if refusal.is_our_fault() {
+        tracing::warn!(listener, client, status, cause, detail, "handshake refused");
+    } else {
+        tracing::info!(listener, client, status, cause, detail, "handshake refused");
     }
 }
 

@@ -5,6 +5,7 @@ mod answer;
 mod ask;
 mod head;
 mod judge;
+mod usher;
 
 use crate::drain::{Ordered, Seat, Sessions};
 use crate::handshake::client_cert::ClientCertificate;
@@ -18,6 +19,8 @@ use crate::net::http::{self as backend_http, Answer, Exchange, NotSent, RequestB
 use crate::net::splice::{Splice, Taken};
 use crate::observe::log::QueryValues;
 use crate::policy::address::TrustedProxies;
+use crate::policy::counts::Counted;
+use crate::policy::crowd::Crowd;
 use crate::policy::seen::Seen;
 use crate::refusal::{Refusal, Refused};
 use crate::relay::Order;
@@ -39,6 +42,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+
+pub use usher::Usher;
 
 /// What goes back to a client: a backend's body as it streams in, or a short text of our own.
 pub type ResponseBody = Either<Incoming, Full<Bytes>>;
@@ -68,6 +73,7 @@ pub struct Gateway {
     pub trusted: TrustedProxies,
     pub keyrings: Arc<Keyrings>,
     pub sessions: Arc<Sessions>,
+    pub usher: Usher,
     pub access_log: bool,
     pub query: QueryValues,
 }
@@ -87,6 +93,10 @@ pub struct Connection {
     pub peer_port: u16,
     /// Our end of it.
     pub local: Option<SocketAddr>,
+    /// Its listener's limits.
+    pub crowd: Arc<Crowd>,
+    /// The seats that it holds.
+    pub counted: Vec<Counted>,
     /// A backend connection that the last plain request left open. It belongs to this client alone: no answer can reach
     /// the wrong one.
     pub idle: Mutex<Option<Kept>>,
@@ -117,11 +127,13 @@ struct Permit<'a> {
     expires: Option<Instant>,
     /// What the backend is to believe of the client: each header with its lines, which may be none.
     headers: Vec<(HeaderName, Vec<HeaderValue>)>,
+    /// The seats that its session will hold.
+    counted: Vec<Counted>,
 }
 
 impl<'a> Permit<'a> {
     fn for_good(route: &'a Arc<Route>) -> Permit<'a> {
-        Permit { route, expires: None, headers: Vec::new() }
+        Permit { route, expires: None, headers: Vec::new(), counted: Vec::new() }
     }
 }
 
@@ -157,7 +169,9 @@ impl Gateway {
                 }
             }
         };
-        log_refusal(connection, seen.client, &id, &shown_path, &refused);
+        if self.usher.may_log(&refused) {
+            log_refusal(connection, seen.client, &id, &shown_path, &refused);
+        }
         refusal_response(&refused).into()
     }
 
@@ -177,7 +191,7 @@ impl Gateway {
             Heard::TurnedAway(answer) => return Ok(answer.into()),
         };
         match &visit.asked.wants {
-            Wants::Upgrade(upgrade) => self.upgrade(visit, &permit, upgrade, head).await,
+            Wants::Upgrade(upgrade) => self.upgrade(visit, permit, upgrade, head).await,
             Wants::Plain => self.plain(visit, &permit, head, body).await.map(Answered::from),
         }
     }
@@ -204,16 +218,21 @@ impl Gateway {
             (Wants::Plain, PlainHttp::Proxy) => {}
             (Wants::Upgrade(_), _) => judge_origin(visit, route, &head.headers)?,
         }
-        // The rest holds for plain requests too: else long polling would be the way around it.
+        // Who may come holds for plain requests too: else long polling would be the way around it.
         route.access.networks.judge(visit.seen.client)?;
+        // Before tokens, whose signatures cost something to check.
+        let counted = match visit.asked.wants {
+            Wants::Upgrade(_) => self.seat(visit, route)?,
+            Wants::Plain => Vec::new(),
+        };
         let expires = self.judge_token(route, head)?;
-        Ok(Permit { expires, ..Permit::for_good(route) })
+        Ok(Permit { expires, counted, ..Permit::for_good(route) })
     }
 
     async fn upgrade(
         &self,
         visit: &Visit<'_>,
-        permit: &Permit<'_>,
+        permit: Permit<'_>,
         upgrade: &Upgrade,
         mut head: request::Parts,
     ) -> Result<Answered, Refused> {
@@ -225,7 +244,7 @@ impl Gateway {
         let can_switch = head.extensions.remove::<OnUpgrade>();
         can_switch.ok_or_else(|| Refusal::BadRequest.because("this connection cannot be upgraded"))?;
 
-        self.prepare(visit, permit, &mut head, true)?;
+        self.prepare(visit, &permit, &mut head, true)?;
         let deflate =
             forward::narrow_extensions(&mut head.headers, route.compression == Compression::Passthrough);
         let subprotocols = forwarded_offer(route, &upgrade.subprotocols, &mut head.headers);
@@ -246,7 +265,8 @@ impl Gateway {
         };
         let agreed = reply::verify(response.headers(), offer)
             .map_err(|why| Refusal::BackendAnswer.because(format!("{}: {why}", dialer.backend().server)))?;
-        let session = self.open_session(visit, permit, dialer, &agreed, seat);
+        let mut session = self.open_session(visit, &permit, dialer, &agreed, seat);
+        session.hold(permit.counted);
         let begun = Begun { session, backend, route: route.clone(), deflate: agreed.deflate };
         response.extensions_mut().remove::<OnUpgrade>();
         forward::response_headers(response.headers_mut(), &route.headers, true);
@@ -393,7 +413,9 @@ impl From<Response<ResponseBody>> for Answered {
 
 impl Begun {
     /// What is left to do once the client has its 101.
-    pub fn go_on(self, client: Taken) -> Splice {
+    /// `counted`: the seats of the connection.
+    pub fn go_on(mut self, client: Taken, counted: Vec<Counted>) -> Splice {
+        self.session.hold(counted);
         Splice::new(client, self.backend, self.route.rules.clone(), self.deflate, self.session)
     }
 

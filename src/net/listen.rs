@@ -3,6 +3,7 @@
 use super::proxy_protocol::ProxyProtocol;
 use super::stream::{Socket, tune};
 use super::tls::TlsSettings;
+use crate::policy::crowd::CrowdLimits;
 use socket2::{Domain, Protocol, SockRef, Type};
 use std::fmt;
 use std::io;
@@ -25,6 +26,7 @@ pub struct ListenerSettings {
     pub handshake_timeout: Duration,
     /// Bytes of a request head.
     pub max_header_size: usize,
+    pub limits: CrowdLimits,
 }
 
 impl ListenerSettings {
@@ -38,6 +40,7 @@ impl ListenerSettings {
             redirect_to_https: false,
             handshake_timeout: Duration::from_secs(10),
             max_header_size: 64 * 1024,
+            limits: CrowdLimits::default(),
         }
     }
 }

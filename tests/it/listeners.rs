@@ -239,7 +239,7 @@ fn no_descriptor_is_left() {
         limit,
         // Two loops that both fail: one voice all the same.
         &format!(
-            "workers = 2\n[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"{}\"\n",
+            "workers = 2\nmax_connections = \"none\"\n[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"{}\"\n",
             backend.url()
         ),
     );
@@ -272,7 +272,7 @@ fn the_last_descriptor_is_the_clients() {
     let gateway = Gateway::start_with_descriptors(
         limit,
         &format!(
-            "workers = 2\n[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"{}\"\n",
+            "workers = 2\nmax_connections = \"none\"\n[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"{}\"\n",
             backend.url()
         ),
     );

@@ -9,6 +9,7 @@ mod clients;
 mod closing;
 mod compression;
 mod config;
+mod crowds;
 mod drain;
 mod early_bytes;
 mod faults;

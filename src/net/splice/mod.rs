@@ -5,7 +5,7 @@
 //! over is copied out and kept. An idle session owns no buffer. The rest of a large frame that nobody reads is not even read.
 
 mod leg;
-mod pipe;
+pub mod pipe;
 mod poll;
 
 use super::stream::Stream;

@@ -19,6 +19,9 @@ const SIZE: usize = 1024 * 1024;
 /// Pipes a worker has at the most.
 const MOST: usize = 32;
 
+/// What they take of the process.
+pub const DESCRIPTORS: usize = 2 * MOST;
+
 thread_local! {
     static POOL: RefCell<Pool> = const { RefCell::new(Pool { idle: Vec::new(), lent: 0 }) };
 }

@@ -105,7 +105,7 @@ impl Bench {
     pub fn on_one_loop(route: &str) -> Bench {
         let backend = Backend::start();
         let gateway = Gateway::start(&format!(
-            "workers = 1\n[[listener]]\nname = \"plain\"\nbind = \"127.0.0.1:0\"\n\
+            "workers = 1\nmax_connections = \"none\"\n[[listener]]\nname = \"plain\"\nbind = \"127.0.0.1:0\"\n\
              [[route]]\nname = \"test\"\nbackend = \"{}\"\n{route}\n",
             backend.url()
         ));

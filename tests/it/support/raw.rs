@@ -225,6 +225,11 @@ impl Backend {
         Raw::new(self.accepted.recv_timeout(SOON).expect("the gateway connects"))
     }
 
+    /// The next connection, if it comes within this time.
+    pub fn accept_within(&self, time: Duration) -> Option<Raw> {
+        self.accepted.recv_timeout(time).ok().map(Raw::new)
+    }
+
     /// The next connection, with its request read and answered by a 101 and these bytes behind it.
     pub fn accept_upgrade(&self, glued: &[u8]) -> (String, Raw) {
         let mut raw = self.accept();
