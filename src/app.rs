@@ -6,6 +6,7 @@ use crate::gateway::{Gateway, Usher};
 use crate::keyring::Keyrings;
 use crate::net::auth::AuthServer;
 use crate::net::dial::Dialer;
+use crate::net::farewell::Farewells;
 use crate::net::listen::{Bind, Bound, ListenerSettings};
 use crate::net::tls;
 use crate::observe::log;
@@ -77,6 +78,7 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
         trusted: trusted_proxies,
         sessions: sessions.clone(),
         usher: Usher::new(max_connections),
+        farewells: Farewells::default(),
         access_log: log.access,
         query: log.query,
     });

@@ -176,7 +176,7 @@ impl Refusal {
         self.row().1
     }
 
-    /// The word in `x-framegate-cause`. What is wrong with a token is not for its bearer: it would tell a forger how far
+    /// The word in `x-framegate-cause`, and the reason of a Close. What is wrong with a token is not for its bearer: it would tell a forger how far
     /// the forgery got.
     pub const fn public_word(self) -> &'static str {
         match self {
@@ -213,6 +213,51 @@ impl Refusal {
         }
     }
 
+    /// The Close that stands for it on a route that refuses with one (`refuse = "close"`). `None`: an HTTP status
+    /// everywhere. Codes below 3000 are RFC 6455's and IANA's, 3000 and 3003 IANA's for libraries.
+    pub const fn close_code(self) -> Option<u16> {
+        match self {
+            // Whoever asks like this may not speak frames at all.
+            Refusal::BadRequest
+            | Refusal::Method
+            | Refusal::Version
+            | Refusal::NotUpgrade
+            | Refusal::Path
+            | Refusal::Host
+            | Refusal::Misdirected
+            // No route: nobody who could have asked for it.
+            | Refusal::NoRoute => None,
+            // Another site's page is told nothing, and has no open socket, not even for a moment (RFC 6455 10.2).
+            Refusal::Origin => None,
+            // No policy refused: a proxy in front may know another gateway that reaches the backend.
+            Refusal::BackendConnect
+            | Refusal::BackendDns
+            | Refusal::BackendTls
+            | Refusal::BackendConnectTimeout
+            | Refusal::BackendSilent
+            | Refusal::BackendAnswer => None,
+            Refusal::TokenMissing => Some(UNAUTHORIZED),
+            Refusal::Address
+            | Refusal::TokenExpired
+            | Refusal::TokenNotYet
+            | Refusal::TokenAudience
+            | Refusal::TokenIssuer
+            | Refusal::TokenAlgorithm
+            | Refusal::TokenKey
+            | Refusal::TokenSignature
+            | Refusal::TokenMalformed => Some(FORBIDDEN),
+            // Nobody said no: who asks later may be let in.
+            Refusal::AuthTimeout | Refusal::AuthUnreachable | Refusal::AuthAnswer => Some(TRY_AGAIN_LATER),
+            Refusal::HandshakeRate => Some(POLICY),
+            Refusal::ProcessFull
+            | Refusal::ListenerFull
+            | Refusal::RouteFull
+            | Refusal::AddressFull
+            | Refusal::Overload
+            | Refusal::Draining => Some(TRY_AGAIN_LATER),
+        }
+    }
+
     /// The backend or we ourselves failed, not the client.
     pub fn is_our_fault(self) -> bool {
         self.status().is_server_error() && self != Refusal::AddressFull
@@ -241,9 +286,25 @@ impl Refused {
     }
 }
 
+/// The Close for a status that an auth server gave (`forward_auth`).
+pub const fn close_code_for(status: u16) -> u16 {
+    match status {
+        401 => UNAUTHORIZED,
+        403 => FORBIDDEN,
+        _ => POLICY,
+    }
+}
+
+// RFC 6455 7.4.1, and IANA's WebSocket Close Code Number Registry.
+const POLICY: u16 = 1008;
+const TRY_AGAIN_LATER: u16 = 1013;
+const UNAUTHORIZED: u16 = 3000;
+const FORBIDDEN: u16 = 3003;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::Close;
 
     #[test]
     fn every_row_is_a_refusal_with_a_word_of_its_own() {
@@ -265,6 +326,33 @@ mod tests {
             assert!(refusal.cause_word().starts_with("auth."));
             assert_eq!(refusal.status(), StatusCode::FORBIDDEN);
             assert_eq!((refusal.public_text(), refusal.headers()), (BAD_TOKEN, &[][..]));
+        }
+    }
+
+    #[test]
+    fn what_a_close_says_of_an_auth_servers_answer() {
+        for (status, code) in [(401, 3000), (403, 3003), (302, 1008), (404, 1008), (429, 1008), (500, 1008)] {
+            assert_eq!(close_code_for(status), code);
+        }
+    }
+
+    #[test]
+    fn what_a_close_may_say_instead() {
+        for refusal in Refusal::ALL {
+            let expected = match (refusal, refusal.status().as_u16()) {
+                (Refusal::Origin, _) => None,
+                (Refusal::AuthTimeout | Refusal::AuthUnreachable | Refusal::AuthAnswer, _) => Some(1013),
+                (_, 401) => Some(3000),
+                (_, 403) => Some(3003),
+                (_, 429) => Some(1008),
+                (_, 503) => Some(1013),
+                _ => None,
+            };
+            assert_eq!(refusal.close_code(), expected, "{refusal:?}");
+            if let Some(code) = refusal.close_code() {
+                let frame = Close::new(code, refusal.public_word()).to_frame();
+                assert_eq!(Close::parse(frame.payload()), Ok(Close::new(code, refusal.public_word())));
+            }
         }
     }
 }

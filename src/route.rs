@@ -21,6 +21,7 @@ pub struct Route {
     /// Index into the running configuration's backends.
     pub backend: usize,
     pub http: PlainHttp,
+    pub refuse: RefuseBy,
     /// Removed from the front of the normalised path before it is forwarded.
     pub strip_prefix: Option<String>,
     pub compression: Compression,
@@ -41,6 +42,7 @@ impl Route {
             matcher: Matcher::default(),
             backend,
             http: PlainHttp::Proxy,
+            refuse: RefuseBy::Http,
             strip_prefix: None,
             compression: Compression::Passthrough,
             headers: HeaderRules::default(),
@@ -58,6 +60,15 @@ impl Route {
 pub enum PlainHttp {
     Proxy,
     Reject,
+}
+
+/// How a client learns that a policy of the route refuses its handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefuseBy {
+    /// By the status, which programs can read and pages in a browser cannot.
+    Http,
+    /// By a Close behind a 101 of our own, which pages can read. Not every refusal: `Refusal::close_code`.
+    Close,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! A listener at work: accept, TLS, hyper, each under its deadline, until the gateway goes away.
 
-use crate::gateway::{Answered, Begun, Connection, Gateway};
+use crate::gateway::{Answered, Behind, Connection, Gateway};
 use crate::handshake::client_cert::ClientCertificate;
 use crate::net::listen::{Listener, ListenerSettings};
 use crate::net::proxy_protocol::header::Told;
@@ -181,7 +181,7 @@ async fn introduce(
 struct Visited {
     /// There was one.
     asked: bool,
-    begun: Option<Begun>,
+    behind: Option<Behind>,
     /// An upgrade was asked for and the answer was another one.
     turned_down: bool,
 }
@@ -200,10 +200,10 @@ async fn speak_http(
         note().asked = true;
         async {
             let is_upgrade = request.extensions().get::<OnUpgrade>().is_some();
-            let Answered { response, begun } = gateway.handle(&connection, request).await;
+            let Answered { response, behind } = gateway.handle(&connection, request).await;
             let mut visited = note();
-            visited.turned_down = is_upgrade && begun.is_none();
-            visited.begun = begun;
+            visited.turned_down = is_upgrade && behind.is_none();
+            visited.behind = behind;
             Ok::<_, Infallible>(response)
         }
     });
@@ -227,12 +227,13 @@ async fn speak_http(
     };
     let Parts { io, read_buf, .. } = served.into_parts();
     let (stream, visited) = (io.into_inner(), visited.into_inner().unwrap_or_else(PoisonError::into_inner));
-    match (&result, visited.begun) {
-        (Ok(()), Some(begun)) => {
+    match (&result, visited.behind) {
+        (Ok(()), Some(Behind::Session(begun))) => {
             return Some(begun.go_on(Taken { stream, early: read_buf }, connection.counted));
         }
+        (Ok(()), Some(Behind::Refusal(farewell))) => farewell.say(Taken { stream, early: read_buf }).await,
         (Ok(()), None) if visited.turned_down => end_in_order(stream).await,
-        (Err(_), Some(begun)) => begun.call_off(),
+        (Err(_), Some(Behind::Session(begun))) => begun.call_off(),
         _ => drop(stream),
     }
     if let Err(error) = result {

@@ -213,6 +213,7 @@ mod tests {
         assert_eq!(full.crowd.limits, bare.crowd.limits);
         assert_eq!(full.headers, bare.headers);
         assert_eq!(full.matcher, bare.matcher);
+        assert_eq!(full.refuse, bare.refuse);
         assert_eq!(
             (full.http, full.compression, &full.strip_prefix),
             (bare.http, bare.compression, &bare.strip_prefix)
@@ -275,6 +276,7 @@ mod tests {
             "#,
         );
         let route = &plan.routes[0];
+        assert_eq!(route.refuse, crate::route::RefuseBy::Http);
         assert_eq!(route.http, crate::route::PlainHttp::Reject);
         assert_eq!(route.rules.timeouts.idle, None);
         assert_eq!(route.rules.timeouts.write, Some(Duration::from_secs(7)));

@@ -7,7 +7,7 @@ use super::section::Section;
 use super::unique::Unique;
 use super::value::Value;
 use super::{access, forward_auth, headers, pattern, shared};
-use crate::route::{HostPattern, Matcher, PathPattern, Route};
+use crate::route::{HostPattern, Matcher, PathPattern, RefuseBy, Route};
 use http::header::{HeaderName, HeaderValue};
 use std::sync::Arc;
 
@@ -43,8 +43,8 @@ fn read(section: &mut Section<'_>, defaults: &Route, backends: &mut Backends) ->
     if let (Some(matcher), Some(prefix)) = (&matcher, &strip_prefix) {
         check_prefix(section, &matcher.path, prefix);
     }
-    // The other way to refuse, with a Close that browsers can read, is not built yet.
-    section.read("refuse", (), |value| value.choice(&[("http", ())], &["close"]));
+    let ways = [("http", RefuseBy::Http), ("close", RefuseBy::Close)];
+    let refuse = section.read("refuse", defaults.refuse, |value| value.choice(&ways, &[]));
     let mut asked = section.section("access");
     let access = access::read(&mut asked);
     let forward_auth = asked.find_section("forward_auth").and_then(forward_auth::read);
@@ -55,7 +55,7 @@ fn read(section: &mut Section<'_>, defaults: &Route, backends: &mut Backends) ->
         limits.client.validate_utf8 = validate_utf8;
         limits.backend.validate_utf8 = validate_utf8;
     }
-    Some(Route { matcher: matcher?, backend: backend?, strip_prefix, access, forward_auth, ..route })
+    Some(Route { matcher: matcher?, backend: backend?, strip_prefix, refuse, access, forward_auth, ..route })
 }
 
 fn check_prefix(section: &Section<'_>, path: &PathPattern, prefix: &str) {

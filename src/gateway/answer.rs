@@ -62,21 +62,43 @@ pub(super) fn text_response(status: StatusCode, text: &'static str) -> Response<
     response
 }
 
+/// `close`: the code of the Close by which the client is told, instead of the status.
 pub(super) fn log_refusal(
     connection: &Connection,
     client: Option<IpAddr>,
     id: &str,
     shown_path: &str,
     refused: &Refused,
+    close: Option<u16>,
 ) {
     let Refused { refusal, detail, .. } = refused;
     let (listener, client) = (&*connection.listener, shown_address(client));
     let (status, cause) = (refusal.status().as_u16(), refusal.cause_word());
     let (client, detail) = (client.as_str(), &*printable(detail));
     if refusal.is_our_fault() {
-        tracing::warn!(id, listener, client, path = shown_path, status, cause, detail, "handshake refused");
+        tracing::warn!(
+            id,
+            listener,
+            client,
+            path = shown_path,
+            status,
+            close,
+            cause,
+            detail,
+            "handshake refused"
+        );
     } else {
-        tracing::info!(id, listener, client, path = shown_path, status, cause, detail, "handshake refused");
+        tracing::info!(
+            id,
+            listener,
+            client,
+            path = shown_path,
+            status,
+            close,
+            cause,
+            detail,
+            "handshake refused"
+        );
     }
 }
 
@@ -94,17 +116,26 @@ pub(super) fn log_turned_away(connection: &Connection, refused: &Refused) {
 }
 
 /// The auth server's own answer goes to the client. One of 5xx is no verdict on the client but a fault of that server's.
-pub(super) fn log_denied(visit: &Visit<'_>, route: &Route, status: StatusCode, server: &str) {
+pub(super) fn denial_cause(status: StatusCode) -> &'static str {
+    if status.as_u16() < 500 { "auth_refused" } else { "auth_failed" }
+}
+
+/// `close`: as in `log_refusal`.
+pub(super) fn log_denied(
+    visit: &Visit<'_>,
+    route: &Route,
+    status: StatusCode,
+    server: &str,
+    close: Option<u16>,
+) {
     let (listener, client) = (&*visit.connection.listener, shown_address(visit.seen.client));
     let (id, route, path, client) = (visit.id, route.name.as_str(), visit.shown_path, client.as_str());
-    let (detail, status) = (format!("{server} answered {}", status.as_u16()), status.as_u16());
-    let detail = detail.as_str();
+    let (detail, cause) = (format!("{server} answered {}", status.as_u16()), denial_cause(status));
+    let (detail, status) = (detail.as_str(), status.as_u16());
     if status >= 500 {
-        let cause = "auth_failed";
-        tracing::warn!(id, listener, client, route, path, status, cause, detail, "handshake refused");
+        tracing::warn!(id, listener, client, route, path, status, close, cause, detail, "handshake refused");
     } else {
-        let cause = "auth_refused";
-        tracing::info!(id, listener, client, route, path, status, cause, detail, "handshake refused");
+        tracing::info!(id, listener, client, route, path, status, close, cause, detail, "handshake refused");
     }
 }
 

@@ -1,21 +1,21 @@
 //! `forward_auth`: the last policy to be asked, for it is the one that costs a connection.
 
-use super::answer::log_denied;
+use super::answer::{denial_cause, log_denied};
 use super::head::forwarded_target;
-use super::{Gateway, Permit, ResponseBody, Visit};
+use super::{Answered, Gateway, Permit, Visit};
 use crate::net::auth::Reply;
 use crate::policy::forward_auth::About;
-use crate::refusal::{Refusal, Refused};
+use crate::refusal::{Refusal, Refused, close_code_for};
 use http::header::HeaderValue;
-use http::{Response, request};
+use http::request;
 use http_body_util::{Either, Full};
 use tokio::time::Instant;
 
 /// What the auth server made of a request.
 pub(super) enum Heard<'a> {
     LetIn(Permit<'a>),
-    /// Its answer is the client's to read.
-    TurnedAway(Response<ResponseBody>),
+    /// Its answer is the client's to read, or what a Close can say of it.
+    TurnedAway(Box<Answered>),
 }
 
 impl Gateway {
@@ -42,8 +42,12 @@ impl Gateway {
         // In a room of its own, which the many requests that ask nobody need not have.
         match Box::pin(server.ask(&head.headers, about)).await? {
             Reply::Denied(answer) => {
-                log_denied(visit, route, answer.status(), server.label());
-                Ok(Heard::TurnedAway(answer.map(|body| Either::Right(Full::new(body)))))
+                let status = answer.status();
+                let code = close_code_for(status.as_u16());
+                let told = self.farewell(visit, route, code, denial_cause(status));
+                log_denied(visit, route, status, server.label(), told.is_some().then_some(code));
+                let passed_on = || answer.map(|body| Either::Right(Full::new(body))).into();
+                Ok(Heard::TurnedAway(Box::new(told.unwrap_or_else(passed_on))))
             }
             Reply::Admitted(admitted) => {
                 let ends = admitted.ttl.map(|ttl| Instant::now() + ttl);

@@ -1,8 +1,9 @@
 //! The story of a request, from its head to the session: read it, find its route, judge it, reach the backend, and only
-//! then say 101. A refusal on the way is plain HTTP.
+//! then say 101. A refusal on the way is plain HTTP, or a Close where the route asks for one.
 
 mod answer;
 mod ask;
+mod farewell;
 mod head;
 mod judge;
 mod usher;
@@ -15,6 +16,7 @@ use crate::handshake::request::{Asked, Upgrade, Wants};
 use crate::keyring::Keyrings;
 use crate::net::auth::AuthServer;
 use crate::net::dial::{Dialer, Introduction};
+use crate::net::farewell::{Farewell, Farewells};
 use crate::net::http::{self as backend_http, Answer, Exchange, NotSent, RequestBody};
 use crate::net::splice::{Splice, Taken};
 use crate::observe::log::QueryValues;
@@ -51,8 +53,15 @@ pub type ResponseBody = Either<Incoming, Full<Bytes>>;
 /// What `Gateway::handle` has to give.
 pub struct Answered {
     pub response: Response<ResponseBody>,
-    /// With a 101: the session behind it.
-    pub begun: Option<Begun>,
+    /// With a 101: what is behind it.
+    pub behind: Option<Behind>,
+}
+
+/// What a 101 of ours leads to.
+pub enum Behind {
+    Session(Begun),
+    /// Nothing: a refusal that the client is yet to read.
+    Refusal(Farewell),
 }
 
 /// A session whose client is yet to hear of it.
@@ -74,6 +83,7 @@ pub struct Gateway {
     pub keyrings: Arc<Keyrings>,
     pub sessions: Arc<Sessions>,
     pub usher: Usher,
+    pub farewells: Farewells,
     pub access_log: bool,
     pub query: QueryValues,
 }
@@ -170,7 +180,7 @@ impl Gateway {
             }
         };
         if self.usher.may_log(&refused) {
-            log_refusal(connection, seen.client, &id, &shown_path, &refused);
+            log_refusal(connection, seen.client, &id, &shown_path, &refused, None);
         }
         refusal_response(&refused).into()
     }
@@ -185,10 +195,22 @@ impl Gateway {
             return Ok(redirect_to_https(visit, &head).into());
         }
         let route = self.find(visit, &head.headers)?;
+        let answered = self.pass(visit, route, head, body).await;
+        answered.or_else(|refused| self.refuse_by_close(visit, route, &refused).ok_or(refused))
+    }
+
+    /// What the route makes of the request.
+    async fn pass(
+        &self,
+        visit: &Visit<'_>,
+        route: &Arc<Route>,
+        head: request::Parts,
+        body: Incoming,
+    ) -> Result<Answered, Refused> {
         let permit = self.judge(visit, route, &head)?;
         let permit = match self.ask(visit, &head, permit).await? {
             Heard::LetIn(permit) => permit,
-            Heard::TurnedAway(answer) => return Ok(answer.into()),
+            Heard::TurnedAway(answered) => return Ok(*answered),
         };
         match &visit.asked.wants {
             Wants::Upgrade(upgrade) => self.upgrade(visit, permit, upgrade, head).await,
@@ -270,7 +292,8 @@ impl Gateway {
         let begun = Begun { session, backend, route: route.clone(), deflate: agreed.deflate };
         response.extensions_mut().remove::<OnUpgrade>();
         forward::response_headers(response.headers_mut(), &route.headers, true);
-        Ok(Answered { response: response.map(|_| Either::Right(Full::default())), begun: Some(begun) })
+        let response = response.map(|_| Either::Right(Full::default()));
+        Ok(Answered { response, behind: Some(Behind::Session(begun)) })
     }
 
     async fn plain(
@@ -407,7 +430,7 @@ const TOKEN_EXPIRED: u16 = 3000;
 
 impl From<Response<ResponseBody>> for Answered {
     fn from(response: Response<ResponseBody>) -> Answered {
-        Answered { response, begun: None }
+        Answered { response, behind: None }
     }
 }
 

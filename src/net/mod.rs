@@ -13,3 +13,4 @@ pub mod dial;
 pub mod http;
 pub mod auth;
 pub mod splice;
+pub mod farewell;

@@ -132,6 +132,13 @@ pub fn withhold(headers: &mut HeaderMap) -> bool {
     true
 }
 
+/// The first of an offer that is no token: what an answer of our own may agree to.
+pub fn first_harmless(offered: &[String]) -> Option<&str> {
+    let offered: Vec<&str> = offered.iter().map(String::as_str).collect();
+    let secret = token_entries(&offered);
+    offered.into_iter().zip(secret).find(|(_, token)| token.is_none()).map(|(name, _)| name)
+}
+
 /// What Kubernetes reads, and what its clients therefore send: the token once more in base64.
 const OF_KUBERNETES: &str = "base64url.bearer.authorization.k8s.io.";
 
@@ -280,5 +287,21 @@ mod tests {
         assert_eq!(found(""), "header");
         let nowhere = find(&places, &HeaderMap::new(), None).unwrap_err();
         assert_eq!(nowhere.detail, "no token in query:t, header, cookie:t");
+    }
+
+    #[test]
+    fn an_answer_of_ours_agrees_to_no_token() {
+        for (offered, expected) in [
+            (&[][..], None),
+            (&["chat", "mqtt"][..], Some("chat")),
+            (&["bearer.a.b.c", "chat"], Some("chat")),
+            (&["bearer", "a.b.c"], Some("bearer")),
+            (&["Bearer.a.b.c", "access_token", "a.b.c"], Some("access_token")),
+            (&["bearer.a.b.c"], None),
+            (&["base64url.bearer.authorization.k8s.io.YS5iLmM"], None),
+        ] {
+            let offered: Vec<String> = offered.iter().map(ToString::to_string).collect();
+            assert_eq!(first_harmless(&offered), expected, "{offered:?}");
+        }
     }
 }
