@@ -29,6 +29,7 @@ mod origin;
 mod plain_http;
 mod processes;
 mod proxy_protocol;
+mod rates;
 mod refuse_close;
 mod routing;
 mod session;

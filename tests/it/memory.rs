@@ -150,6 +150,45 @@ fn slow_readers() {
     });
 }
 
+/// A client that is delayed waits in its own kernel: hundreds of megabytes offered, and the process does not grow.
+#[test]
+fn bursts_that_are_delayed() {
+    const OFFERED: usize = 512 << 20;
+    // 64 KiB on the wire: sixteen a second are a megabyte.
+    let message = client_frame(0x82, &[3; (64 << 10) - 8]);
+    for rate in
+        ["bytes = { per_second = \"1MiB\", burst = \"4MiB\" }", "messages = { per_second = 16, burst = 64 }"]
+    {
+        let bench = Bench::on_one_loop(&format!("rate = {{ {rate} }}"));
+        let mut ends = bench.open();
+        ends.exchange("warm");
+        let (before, mut most) = (bench.gateway.pss(), 0);
+        let since = Instant::now();
+        let (sent, passed) = std::thread::scope(|scope| {
+            let mut client = ends.client.stream.try_clone().unwrap();
+            let message = &message;
+            let offering = scope.spawn(move || {
+                let offers = (0..OFFERED / message.len()).map(|_| client.write_all(message));
+                offers.take_while(Result::is_ok).count() * message.len()
+            });
+            let mut passed = 0;
+            while since.elapsed() < Duration::from_secs(3) {
+                passed += ends.server.some().len();
+                most = most.max(bench.gateway.pss());
+            }
+            ends.client.stream.shutdown(std::net::Shutdown::Both).unwrap();
+            (offering.join().unwrap(), passed)
+        });
+        let grew = most.saturating_sub(before);
+        println!("{rate}: {} MiB offered, {} taken, {} passed", OFFERED >> 20, sent >> 20, passed >> 20);
+        println!("{rate}: +{} KiB over {} KiB (PSS)", grew / 1024, before / 1024);
+        assert!(sent < OFFERED && passed >= 4 << 20, "{sent} taken, {passed} passed");
+        let allowed = (4.0 + since.elapsed().as_secs_f64()) * f64::from(1 << 20) + f64::from(1 << 17);
+        assert!(passed as f64 <= allowed, "{passed} of {allowed}");
+        assert!(grew < 1 << 20, "{} KiB more", grew / 1024);
+    }
+}
+
 /// A kilobyte for each of them, then an exchange of the neighbour's, again and again; the slowest of these.
 fn read_slowly(
     slow: &mut [(Raw, TcpStream)],
