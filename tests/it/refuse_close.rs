@@ -270,3 +270,38 @@ fn what_an_auth_server_said() {
     let head = client.head();
     assert!(head.starts_with("HTTP/1.1 401 "), "{head}");
 }
+
+/// Seats and rates; and whoever is turned away by a Close holds no seat of the route.
+#[test]
+fn seats_and_rates() {
+    let front = Front::routes(&format!(
+        "[[route]]\npath = \"/seats\"\nbackend = \"BACKEND\"\n{CLOSE}\nlimits.max_connections = 1\n\
+         [[route]]\npath = \"/own\"\nbackend = \"BACKEND\"\n{CLOSE}\nlimits.max_connections_per_ip = 1\n\
+         [[route]]\npath = \"/rate\"\nbackend = \"BACKEND\"\n{CLOSE}\n\
+         rate.handshakes = {{ per_second = 1, burst = 1 }}\n"
+    ));
+    for (path, status, code, cause) in [
+        ("/seats", 503, 1013, "limit.route"),
+        ("/own", 503, 1013, "limit.address"),
+        ("/rate", 429, 1008, "rate.handshakes"),
+    ] {
+        let ask = Ask::new().target(path);
+        let (_, mut inside, mut server) = front.expect_admitted(&ask);
+        let mut outside = front.send(ask.bytes());
+        expect_told(&mut outside, code, cause);
+        expect_told_in_log(&front, status, code, cause);
+        if path != "/rate" {
+            // Still lingering, while the one that was inside leaves.
+            inside.send(farewell(1000));
+            assert_eq!(server.expect_close(1000), "");
+            server.send(server_frame(0x88, &close_payload(1000, "")));
+            inside.expect_close(1000);
+            drop((inside, server));
+            front.gateway.expect_ended("client", "closed");
+            front.expect_admitted(&ask);
+            front.gateway.expect_ended("client", "client_lost");
+        }
+        outside.send(farewell(code));
+        outside.expect_end();
+    }
+}
