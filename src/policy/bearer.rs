@@ -14,7 +14,7 @@ pub enum Place {
     Header,
     Cookie(String),
     Query(String),
-    /// An entry of the offer; see [`token_entries`] for its spellings.
+    /// An entry of the offer; see `token_entries` for its spellings.
     Subprotocol,
 }
 
