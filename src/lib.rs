@@ -22,6 +22,7 @@ pub mod serve;
 pub mod workers;
 // EDGE
 pub mod config;
+pub mod explain;
 pub mod demo;
 pub mod app;
 pub mod cli;

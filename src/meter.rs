@@ -23,6 +23,14 @@ impl Rate {
         }
     }
 
+    pub const fn per_second(self) -> u64 {
+        self.per_second
+    }
+
+    pub const fn burst(self) -> u64 {
+        self.burst
+    }
+
     /// The time in which `cost` tokens flow in, rounded up.
     fn span(self, cost: u64) -> Duration {
         let nanos = (u128::from(cost) * 1_000_000_000).div_ceil(u128::from(self.per_second));

@@ -2,11 +2,12 @@
 
 mod check;
 mod demo;
+mod explain;
 mod proxy;
 mod run;
 
 use crate::app::{self, End, Setup};
-use crate::config::{Loaded, Plan};
+use crate::config::{ConfigError, Loaded, Plan};
 use crate::observe::log;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ enum Command {
     Run(run::Run),
     /// Show every problem of a configuration file
     Check(check::Check),
+    /// Say what a request would get, and which line of the configuration decided
+    Explain(explain::Explain),
 }
 
 impl Cli {
@@ -40,6 +43,7 @@ impl Cli {
             Command::Proxy(proxy) => proxy.execute(),
             Command::Run(run) => run.execute(),
             Command::Check(check) => check.execute(),
+            Command::Explain(explain) => explain.execute(),
         }
     }
 }
@@ -56,14 +60,16 @@ fn config_file(named: Option<PathBuf>) -> Result<PathBuf, String> {
 
 /// Loads a file; every problem goes to stderr. `Err` is the exit code.
 fn load(path: &std::path::Path) -> Result<Loaded, ExitCode> {
-    crate::config::load(path, &environment).map_err(|problems| {
-        for problem in &problems {
-            eprintln!("{problem}");
-        }
-        let count = problems.len();
-        eprintln!("{count} problem{} in {}", if count == 1 { "" } else { "s" }, path.display());
-        ExitCode::FAILURE
-    })
+    crate::config::load(path, &environment).map_err(|problems| report(&problems, path))
+}
+
+fn report(problems: &[ConfigError], path: &std::path::Path) -> ExitCode {
+    for problem in problems {
+        eprintln!("{problem}");
+    }
+    let count = problems.len();
+    eprintln!("{count} problem{} in {}", if count == 1 { "" } else { "s" }, path.display());
+    ExitCode::FAILURE
 }
 
 fn environment(name: &str) -> Option<String> {

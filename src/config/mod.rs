@@ -31,8 +31,11 @@ mod syntax;
 mod unique;
 mod units;
 mod value;
+mod written;
 
 pub use error::{Complaint, ConfigError, Position};
+pub use units::{show_duration, show_size};
+pub use written::{Line, Written};
 
 use crate::backend::Backend;
 use crate::drain::ShutdownSettings;
@@ -42,7 +45,7 @@ use crate::observe::log::LogSettings;
 use crate::policy::address::TrustedProxies;
 use crate::route::Route;
 use section::Section;
-use source::Source;
+use source::{Conclusion, Source};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use toml::de::DeTable;
@@ -79,6 +82,8 @@ impl Plan {
 pub struct Loaded {
     pub plan: Plan,
     pub warnings: Vec<ConfigError>,
+    /// Where its keys stand.
+    pub written: Written,
 }
 
 /// Looks up an environment variable.
@@ -86,15 +91,24 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Reads and checks a file and the files it names.
 pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Vec<ConfigError>> {
+    examine(path, &read(path)?, env, check::check)
+}
+
+/// Reads a file and leaves alone what it names: they may be on another machine.
+pub fn load_text(path: &Path, env: Env<'_>) -> Result<Loaded, Vec<ConfigError>> {
+    parse(path, &read(path)?, env)
+}
+
+fn read(path: &Path) -> Result<String, Vec<ConfigError>> {
     let unreadable = |problem: String, hint: &str| {
         let (file, key) = (path.to_path_buf(), String::new());
         vec![ConfigError { file, position: None, key, problem, hint: Some(hint.into()) }]
     };
-    let bytes = std::fs::read(path)
-        .map_err(|error| unreadable(format!("cannot be read: {error}"), "name another file with --config"))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|error| unreadable(format!("is not a text file: {error}"), "save it as UTF-8"))?;
-    examine(path, &text, env, check::check)
+    let bytes = std::fs::read(path).map_err(|error| {
+        unreadable(format!("cannot be read: {error}"), "check the path, or name another file")
+    })?;
+    String::from_utf8(bytes)
+        .map_err(|error| unreadable(format!("is not a text file: {error}"), "save it as UTF-8"))
 }
 
 /// Reads a configuration from its text alone. `file` is for messages and for the paths relative to it.
@@ -117,9 +131,9 @@ fn examine(
         None
     };
     look_around(&source, plan.as_ref());
-    let (problems, warnings) = source.conclude();
+    let Conclusion { problems, warnings, written } = source.conclude();
     match plan {
-        Some(plan) if problems.is_empty() => Ok(Loaded { plan, warnings }),
+        Some(plan) if problems.is_empty() => Ok(Loaded { plan, warnings, written }),
         _ => Err(problems),
     }
 }
@@ -326,6 +340,47 @@ mod tests {
             TokenPolicy { from, audience, issuer: Some("i".into()), leeway, ..bare.clone() }
         );
         assert_eq!(token(", from = \"header\", audience = \"a\"").audience, ["a"]);
+    }
+
+    #[test]
+    fn every_key_is_known_by_its_line() {
+        let text = "\
+workers = 2
+[[listener]]
+bind = \"127.0.0.1:1\"
+[[route]]
+name = \"chat\"
+path = \"/chat\"
+backend = \"ws://a:1\"
+timeouts.idle = \"1m\"
+origin = { allow_null = true,
+  mode = \"report\" }
+[[route]]
+backend = \"ws://a:1\"
+[route.limits.client]
+max_fragments = \"none\"
+[defaults.timeouts]
+write = \"7s\"
+";
+        let written = parse(Path::new("a.toml"), text, &|_| None).unwrap().written;
+        let number = |line: Option<Line>| line.map(|line| line.number);
+        assert_eq!(written.line("workers").unwrap().to_string(), "a.toml:1");
+        assert_eq!(number(written.line_in("listener", 0, "bind")), Some(3));
+        for (route, key, expected) in [
+            (0, "backend", Some(7)),
+            (0, "timeouts.idle", Some(8)),
+            (0, "origin.allow_null", Some(9)),
+            (0, "origin.mode", Some(10)),
+            (0, "timeouts.write", None),
+            (0, "limits.client.max_fragments", None),
+            (1, "limits.client.max_fragments", Some(14)),
+            (1, "path", None),
+            (2, "backend", None),
+        ] {
+            assert_eq!(number(written.line_in("route", route, key)), expected, "{route} {key}");
+        }
+        assert_eq!(number(written.line("defaults.timeouts.write")), Some(16));
+        assert_eq!((number(written.item("route", 0)), number(written.item("route", 1))), (Some(4), Some(11)));
     }
 
     #[test]

@@ -52,6 +52,7 @@ impl<'a> Section<'a> {
         self.asked.push(key);
         let (_, spanned) = self.table?.get_key_value(key)?;
         let place = Place { offset: spanned.span().start, key: join(&self.place.key, key) };
+        self.source.written(&place);
         Some(Value::new(self.source, spanned.get_ref(), place, join(&self.schema, key)))
     }
 
@@ -140,8 +141,11 @@ impl<'a> Section<'a> {
             DeValue::String(name) => Some(name.as_ref()),
             _ => None,
         });
+        // A name of digits alone would be taken for a number.
         let plain = |name: &&str| {
-            !name.is_empty() && name.len() <= 64 && name.chars().all(|letter| letter.is_ascii_graphic())
+            name.len() <= 64
+                && name.chars().all(|letter| letter.is_ascii_graphic())
+                && name.chars().any(|letter| !letter.is_ascii_digit())
         };
         name.filter(plain).map_or_else(|| number.to_string(), str::to_owned)
     }

@@ -3,6 +3,7 @@
 //! Readers report and carry on, so that an operator sees every problem at once; the verdict falls at the end.
 
 use super::error::{Complaint, ConfigError, Position, nearest};
+use super::written::Written;
 use crate::net::tls::CertificateFiles;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -38,6 +39,17 @@ struct Found {
     unknown: Vec<Unknown>,
     /// Every key a reader asked for, by its path without names and numbers, and whether the file has it.
     asked: BTreeMap<String, bool>,
+    /// Where the keys stand that a reader found, and the items of lists of tables.
+    written: BTreeMap<String, usize>,
+    items: BTreeMap<String, Vec<String>>,
+}
+
+/// What came of a file.
+pub struct Conclusion {
+    /// Each in the order of the file.
+    pub problems: Vec<ConfigError>,
+    pub warnings: Vec<ConfigError>,
+    pub written: Written,
 }
 
 /// A key nobody asked for. What to suggest is known only when all have asked.
@@ -85,6 +97,17 @@ impl<'a> Source<'a> {
         *self.found.borrow_mut().asked.entry(join(section, key)).or_default() |= present;
     }
 
+    /// A reader found the key here.
+    pub fn written(&self, at: &Place) {
+        self.found.borrow_mut().written.insert(at.key.clone(), at.offset);
+    }
+
+    /// The next item of a list of tables. `list` is the path without names and numbers.
+    pub fn item(&self, list: &str, at: &Place) {
+        self.written(at);
+        self.found.borrow_mut().items.entry(list.into()).or_default().push(at.key.clone());
+    }
+
     pub fn unknown(&self, at: Place, section: &str, key: &str, siblings: Vec<&'static str>) {
         let unknown = Unknown { at, section: section.into(), key: key.into(), siblings };
         self.found.borrow_mut().unknown.push(unknown);
@@ -108,8 +131,7 @@ impl<'a> Source<'a> {
         ConfigError { file: self.file.into(), position, key: at.key.clone(), problem, hint }
     }
 
-    /// The problems and the warnings, each in the order of the file.
-    pub fn conclude(self) -> (Vec<ConfigError>, Vec<ConfigError>) {
+    pub fn conclude(self) -> Conclusion {
         let unknown = std::mem::take(&mut self.found.borrow_mut().unknown);
         for unknown in unknown {
             let complaint = unknown.complaint(&self.found.borrow().asked);
@@ -120,7 +142,8 @@ impl<'a> Source<'a> {
             errors.sort_by_key(|(offset, _)| *offset);
             errors.into_iter().map(|(_, error)| error).collect()
         };
-        (sorted(found.problems), sorted(found.warnings))
+        let written = Written::new(self.file, self.text, found.written, found.items);
+        Conclusion { problems: sorted(found.problems), warnings: sorted(found.warnings), written }
     }
 
     #[cfg(test)]

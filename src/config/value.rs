@@ -236,7 +236,9 @@ impl<'a> Value<'a> {
                 return None;
             };
             let key = format!("{}[{}]", self.place.key, Section::label(table, index + 1));
-            Some(element.open(table, Place { key, ..element.place.clone() }))
+            let place = Place { key, ..element.place.clone() };
+            self.source.item(&self.schema, &place);
+            Some(element.open(table, place))
         };
         Ok(self.elements(array).enumerate().filter_map(section).collect())
     }

@@ -7,7 +7,7 @@ use http::header::HeaderMap;
 use http::uri::PathAndQuery;
 
 /// The target as the backend gets it: the normal path, the query byte for byte.
-pub(super) fn forwarded_target(
+pub(crate) fn forwarded_target(
     normal: &str,
     query: Option<&str>,
     strip_prefix: Option<&str>,

@@ -131,6 +131,22 @@ pub enum Allowed {
     AnySite,
 }
 
+/// As it is written in the file.
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Allowed::SameOrigin => f.write_str("same-origin"),
+            Allowed::AnySite => f.write_str("any-site-may-connect"),
+            Allowed::Exact(origin) => origin.fmt(f),
+            Allowed::Subdomains(parent) => {
+                let parent = parent.to_string();
+                let (scheme, host) = parent.split_once("://").unwrap_or_default();
+                write!(f, "{scheme}://*.{host}")
+            }
+        }
+    }
+}
+
 impl Allowed {
     pub fn parse(text: &str) -> Result<Allowed, NotAnOrigin> {
         match text {
@@ -383,6 +399,15 @@ mod tests {
             .judge(OriginFacts { origins: &[&hostile], scheme: "https", authority: "a.test" })
             .unwrap_err();
         assert!(denial.0.len() < 600 && !denial.0.contains('\n'));
+    }
+
+    #[test]
+    fn entries_are_shown_as_they_are_written() {
+        for entry in
+            ["same-origin", "any-site-may-connect", "https://a.test:8443", "https://*.a.test:8443", "app://x"]
+        {
+            assert_eq!(Allowed::parse(entry).unwrap().to_string(), entry);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod config;
 mod crowds;
 mod drain;
 mod early_bytes;
+mod explain;
 mod faults;
 mod forward_auth;
 mod forwarding;

@@ -1,0 +1,244 @@
+//! What a listener, a route and a backend are set to, key by key, as one would write it in the file.
+//!
+//! A key is one line here. A test holds the tables against `config/full.toml`, which has every key there is.
+
+use crate::backend::{Backend, BackendTls, Roots, SendProxy, Server};
+use crate::config::{show_duration, show_size};
+use crate::frame::{LaneRules, Opcodes};
+use crate::net::listen::ListenerSettings;
+use crate::net::proxy_protocol::ProxyProtocol;
+use crate::net::tls::{TlsSettings, TlsVersion};
+use crate::policy::forward_auth::ForwardAuth;
+use crate::policy::origin::OriginMode;
+use crate::relay::{HeartbeatMode, Limited, RateAction};
+use crate::route::{Compression, HostHeader, PlainHttp, Route};
+use http::header::HeaderName;
+use std::fmt::Display;
+use std::time::Duration;
+
+/// A key below `[[listener]]`, `[[route]]` or `[[backend]]`, and how its value is shown. `None`: it means nothing here.
+pub type Setting<T> = (&'static str, fn(&T) -> Option<String>);
+
+pub const LISTENER: &[Setting<ListenerSettings>] = &[
+    ("proxy_protocol", |it| word(it.proxy_protocol == ProxyProtocol::Require, "require", "off")),
+    ("redirect_to_https", |it| yes(it.redirect_to_https)),
+    ("handshake_timeout", |it| span(Some(it.handshake_timeout))),
+    ("max_header_size", |it| size(Some(it.max_header_size as u64))),
+    ("tls.certificates", |it| tls(it, |tls| Some(list(tls.certificates.iter().map(|it| it.cert.display()))))),
+    ("tls.min_version", |it| tls(it, |tls| word(tls.min_version == TlsVersion::Tls13, "1.3", "1.2"))),
+    ("tls.client_ca", |it| tls(it, |tls| Some(tls.client_auth.as_ref()?.ca.display().to_string()))),
+    ("tls.client_auth", |it| tls(it, |tls| word(tls.client_auth.as_ref()?.required, "require", "optional"))),
+];
+
+/// What holds for whatever is asked of a route.
+pub const EVERY_REQUEST: &[Setting<Route>] = &[
+    ("http", |it| word(it.http == PlainHttp::Reject, "reject", "proxy")),
+    ("strip_prefix", |it| Some(it.strip_prefix.clone().unwrap_or_else(none))),
+    ("headers.host", |it| Some(host(&it.headers.host))),
+    // Of what is set only the names: values may be secrets.
+    ("headers.request.set", |it| Some(names(it.headers.request.set.iter().map(|(name, _)| name)))),
+    ("headers.request.remove", |it| Some(names(&it.headers.request.remove))),
+    ("headers.response.set", |it| Some(names(it.headers.response.set.iter().map(|(name, _)| name)))),
+    ("headers.response.remove", |it| Some(names(&it.headers.response.remove))),
+    ("access.forward_auth.url", |it| asked(it, |it| Some(it.to_string()))),
+    ("access.forward_auth.timeout", |it| asked(it, |it| span(Some(it.timeout)))),
+    ("access.forward_auth.copy_headers", |it| asked(it, |it| Some(names(&it.copy_headers)))),
+    ("access.forward_auth.tls.ca", |it| asked(it, |it| authorities(&it.server, &it.tls))),
+    ("access.forward_auth.tls.server_name", |it| asked(it, |it| it.tls.server_name.clone())),
+    ("access.forward_auth.tls.verify", |it| asked(it, |it| verify(&it.server, &it.tls))),
+    ("timeouts.idle", |it| span(it.rules.timeouts.idle)),
+];
+
+/// What holds for sockets alone.
+pub const SESSION: &[Setting<Route>] = &[
+    ("origin.allowed", |it| Some(list(&it.origin.allowed))),
+    ("origin.allow_missing", |it| yes(it.origin.allow_missing)),
+    ("origin.allow_null", |it| yes(it.origin.allow_null)),
+    ("origin.mode", |it| word(it.origin.mode == OriginMode::Enforce, "enforce", "report")),
+    ("compression", |it| word(it.compression == Compression::Strip, "strip", "passthrough")),
+    ("validate_utf8", |it| yes(it.rules.limits.client.validate_utf8)),
+    ("limits.client.max_frame_size", |it| size(client(it).max_frame_size)),
+    ("limits.client.max_message_size", |it| size(client(it).max_message_size)),
+    ("limits.client.max_fragments", |it| count(client(it).max_fragments)),
+    ("limits.client.opcodes", |it| Some(opcodes(client(it).opcodes))),
+    ("limits.backend.max_frame_size", |it| size(backend(it).max_frame_size)),
+    ("limits.backend.max_message_size", |it| size(backend(it).max_message_size)),
+    ("limits.backend.max_fragments", |it| count(backend(it).max_fragments)),
+    ("limits.backend.opcodes", |it| Some(opcodes(backend(it).opcodes))),
+    ("rate.messages", |it| rate(it.rules.rates.messages, |amount| amount.to_string())),
+    ("rate.bytes", |it| rate(it.rules.rates.bytes, show_size)),
+    ("rate.control", |it| rate(it.rules.rates.control, |amount| amount.to_string())),
+    ("heartbeat.mode", |it| word(it.rules.heartbeat.mode == HeartbeatMode::Forward, "forward", "answer")),
+    ("heartbeat.ping_interval", |it| span(it.rules.heartbeat.ping_interval.client)),
+    ("heartbeat.pong_timeout", |it| span(it.rules.heartbeat.pong_timeout)),
+    ("heartbeat.backend_ping_interval", |it| span(it.rules.heartbeat.ping_interval.backend)),
+    ("timeouts.data_idle", |it| span(it.rules.timeouts.data_idle)),
+    ("timeouts.first_message", |it| span(it.rules.timeouts.first_message)),
+    ("timeouts.message", |it| span(it.rules.timeouts.message)),
+    ("timeouts.write", |it| span(it.rules.timeouts.write)),
+    ("timeouts.close", |it| span(Some(it.rules.timeouts.close))),
+    ("timeouts.max_connection_age", |it| span(it.rules.timeouts.max_connection_age)),
+    ("timeouts.max_connection_age_jitter", |it| {
+        Some(it.rules.timeouts.max_connection_age_jitter.to_string())
+    }),
+];
+
+pub const BACKEND: &[Setting<Backend>] = &[
+    ("connect_timeout", |it| span(Some(it.connect_timeout))),
+    ("upgrade_timeout", |it| span(Some(it.upgrade_timeout))),
+    ("send_proxy", |it| word(it.send_proxy == SendProxy::V2, "v2", "off")),
+    ("tls.ca", |it| authorities(&it.server, &it.tls)),
+    ("tls.server_name", |it| it.tls.server_name.clone()),
+    ("tls.verify", |it| verify(&it.server, &it.tls)),
+];
+
+fn client(route: &Route) -> &LaneRules {
+    &route.rules.limits.client
+}
+
+fn backend(route: &Route) -> &LaneRules {
+    &route.rules.limits.backend
+}
+
+fn none() -> String {
+    "none".into()
+}
+
+fn word(is_one: bool, one: &str, other: &str) -> Option<String> {
+    Some(if is_one { one } else { other }.into())
+}
+
+fn yes(is: bool) -> Option<String> {
+    Some(is.to_string())
+}
+
+fn span(span: Option<Duration>) -> Option<String> {
+    Some(span.map_or_else(none, show_duration))
+}
+
+fn size(bytes: Option<u64>) -> Option<String> {
+    Some(bytes.map_or_else(none, show_size))
+}
+
+fn count(count: Option<u32>) -> Option<String> {
+    Some(count.map_or_else(none, |count| count.to_string()))
+}
+
+fn rate(limited: Option<Limited>, show: fn(u64) -> String) -> Option<String> {
+    let Some(Limited { rate, action }) = limited else { return Some(none()) };
+    let action = if action == RateAction::Delay { "delay" } else { "close" };
+    Some(format!("{} a second, {} at once, {action}", show(rate.per_second()), show(rate.burst())))
+}
+
+fn opcodes(opcodes: Opcodes) -> String {
+    list(
+        [(opcodes.text, "text"), (opcodes.binary, "binary")]
+            .iter()
+            .filter(|(on, _)| *on)
+            .map(|(_, word)| word),
+    )
+}
+
+fn list(items: impl IntoIterator<Item = impl Display>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    format!("[{}]", items.join(", "))
+}
+
+fn names<'a>(names: impl IntoIterator<Item = &'a HeaderName>) -> String {
+    list(names.into_iter().map(HeaderName::as_str))
+}
+
+fn host(host: &HostHeader) -> String {
+    match host {
+        HostHeader::Keep => "keep".into(),
+        HostHeader::Backend => "backend".into(),
+        HostHeader::Literal(value) => value.as_bytes().escape_ascii().to_string(),
+    }
+}
+
+fn tls(listener: &ListenerSettings, show: impl FnOnce(&TlsSettings) -> Option<String>) -> Option<String> {
+    listener.tls.as_ref().and_then(show)
+}
+
+fn asked(route: &Route, show: impl FnOnce(&ForwardAuth) -> Option<String>) -> Option<String> {
+    route.forward_auth.as_ref().and_then(show)
+}
+
+fn speaks_tls(server: &Server) -> bool {
+    matches!(server, Server::Tcp { tls: true, .. })
+}
+
+fn authorities(server: &Server, tls: &BackendTls) -> Option<String> {
+    match &tls.roots {
+        _ if !speaks_tls(server) => None,
+        Roots::System => Some("system".into()),
+        Roots::File(path) => Some(path.display().to_string()),
+        Roots::AcceptAny => None,
+    }
+}
+
+fn verify(server: &Server, tls: &BackendTls) -> Option<String> {
+    let shown = word(tls.roots == Roots::AcceptAny, "accept-any-certificate", "true");
+    shown.filter(|_| speaks_tls(server))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    const FULL: &str = include_str!("../../config/full.toml");
+
+    /// Keys that say what a listener, a route or a backend is: they have rows of their own.
+    const WHAT_IT_IS: &[&str] = &[
+        "listener.name",
+        "listener.bind",
+        "route.name",
+        "route.host",
+        "route.path",
+        "route.match_headers",
+        "route.match_subprotocol",
+        "route.backend",
+        "backend.name",
+        "backend.servers",
+        "backend.servers.url",
+        // In the list of certificates.
+        "listener.tls.cert",
+        "listener.tls.key",
+        "listener.tls.certificates.cert",
+        "listener.tls.certificates.key",
+        // There is one word for it so far.
+        "route.refuse",
+    ];
+
+    /// Without the names and numbers of items: `route[chat].timeouts.idle` is `route.timeouts.idle`.
+    fn schema(key: &str) -> String {
+        let parts = key.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest));
+        parts.collect()
+    }
+
+    #[test]
+    fn every_key_of_the_file_is_explained() {
+        let written = crate::config::parse(Path::new("full.toml"), FULL, &|_| None).unwrap().written;
+        let all: BTreeSet<String> = written.keys().map(schema).collect();
+        let is_leaf = |key: &String| !all.iter().any(|other| other.starts_with(&format!("{key}.")));
+        let of_items = |key: &&String| {
+            ["listener.", "route.", "backend."].iter().any(|list| key.starts_with(list)) && is_leaf(key)
+        };
+        let explained: BTreeSet<String> = LISTENER
+            .iter()
+            .map(|(key, _)| format!("listener.{key}"))
+            .chain(EVERY_REQUEST.iter().chain(SESSION).map(|(key, _)| format!("route.{key}")))
+            .chain(BACKEND.iter().map(|(key, _)| format!("backend.{key}")))
+            .chain(WHAT_IT_IS.iter().map(|key| (*key).to_string()))
+            .collect();
+        let parts_of = |key: &str| explained.iter().any(|known| key.starts_with(&format!("{known}.")));
+        let absent: Vec<&String> =
+            all.iter().filter(of_items).filter(|key| !explained.contains(*key) && !parts_of(key)).collect();
+        assert!(absent.is_empty(), "{absent:#?} have no line in src/explain/settings.rs");
+        assert!(explained.len() > 60, "{}", explained.len());
+        let unknown: Vec<&String> = explained.iter().filter(|key| !all.contains(*key)).collect();
+        assert!(unknown.is_empty(), "{unknown:#?} are keys of no file");
+    }
+}
