@@ -77,10 +77,11 @@ pub enum Place {
 
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// Which server is asked, and for what.
+    /// Which server is asked, and for what; if all this holds, which only a running gateway can find out.
     Admitted {
         server: String,
         path: String,
+        provided: Vec<String>,
     },
     /// To the same URL with `https://`.
     Redirected,
@@ -121,14 +122,14 @@ impl Teller<'_> {
         let sni = question.target.sni().filter(|_| listener.tls.is_some());
         let index = self.choose(&asked, &head, sni)?;
         let route = &plan.routes[index];
-        self.judge(index, &Case { route, head: &head, asked: &asked, seen: &seen })?;
+        let provided = self.judge(index, &Case { route, head: &head, asked: &asked, seen: &seen })?;
         self.tell_settings(index, route, asked.wants == Wants::Plain);
         let backend = plan.backends.get(route.backend);
         let backend = backend.ok_or_else(|| Refusal::BackendConnect.because("the route has no backend"))?;
         self.tell_backend(index, route, backend);
         let path = forwarded_target(&asked.path, head.uri.query(), route.strip_prefix.as_deref());
         let path = path.map_err(|why| Refusal::Path.because(why))?.to_string();
-        Ok(Verdict::Admitted { server: backend.server.to_string(), path })
+        Ok(Verdict::Admitted { server: backend.server.to_string(), path, provided })
     }
 
     fn tell_listener(&mut self, listener: &ListenerSettings, door: &door::Door) {
@@ -181,15 +182,18 @@ impl Teller<'_> {
         Ok(index)
     }
 
-    /// Every policy until one refuses.
-    fn judge(&mut self, index: usize, case: &Case<'_>) -> Result<(), Refused> {
-        for Ruling { policy, key, verdict } in POLICIES.iter().filter_map(|policy| policy(case)) {
+    /// Every policy until one refuses. What else has to hold, if none does.
+    fn judge(&mut self, index: usize, case: &Case<'_>) -> Result<Vec<String>, Refused> {
+        let mut all = Vec::new();
+        for ruling in POLICIES.iter().filter_map(|policy| policy(case)) {
+            let Ruling { policy, key, verdict, provided } = ruling;
             let place = self.place_of_route(index, key);
             let said = verdict.as_ref().map_or_else(|_| "refuses".into(), String::clone);
             self.tell(policy, said, Some(decided(key, place)));
             verdict?;
+            all.extend(provided);
         }
-        Ok(())
+        Ok(all)
     }
 
     fn tell_settings(&mut self, index: usize, route: &Route, is_plain: bool) {

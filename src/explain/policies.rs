@@ -22,6 +22,8 @@ pub struct Ruling {
     pub policy: &'static str,
     pub key: &'static str,
     pub verdict: Result<String, Refused>,
+    /// What only a running gateway can find out, and has to, before anybody is let in.
+    pub provided: Option<String>,
 }
 
 /// `None`: it is not asked about such a request.
@@ -39,7 +41,7 @@ fn plain_http(case: &Case<'_>) -> Option<Ruling> {
             Err(Refusal::NotUpgrade.because(format!("a plain request on route {}", case.route.name)))
         }
     };
-    Some(Ruling { policy: "http", key: "http", verdict })
+    Some(Ruling { policy: "http", key: "http", verdict, provided: None })
 }
 
 fn origin(case: &Case<'_>) -> Option<Ruling> {
@@ -62,12 +64,12 @@ fn origin(case: &Case<'_>) -> Option<Ruling> {
         (Err(denial), OriginMode::Enforce) => (key, Err(Refusal::Origin.because(denial.0))),
         (Err(denial), OriginMode::Report) => ("origin.mode", Ok(format!("only logs: {}", denial.0))),
     };
-    Some(Ruling { policy: "origin", key, verdict })
+    Some(Ruling { policy: "origin", key, verdict, provided: None })
 }
 
-/// What the server would answer only asking can tell.
 fn forward_auth(case: &Case<'_>) -> Option<Ruling> {
     let server = case.route.forward_auth.as_ref()?;
-    let verdict = Ok(format!("asks {server}, and lets in whom that admits"));
-    Some(Ruling { policy: "forward_auth", key: "access.forward_auth.url", verdict })
+    let verdict = Ok(format!("asks {server}"));
+    let provided = Some(format!("{server} admits it"));
+    Some(Ruling { policy: "forward_auth", key: "access.forward_auth.url", verdict, provided })
 }

@@ -40,7 +40,10 @@ fn show_decided(decided: &Decided, topic: &str) -> String {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Verdict::Admitted { server, path } => write!(f, "admitted: {server} is asked for {path}"),
+            Verdict::Admitted { server, path, provided } => {
+                let provided: String = provided.iter().map(|one| format!(", if {one}")).collect();
+                write!(f, "admitted{provided}: {server} is asked for {path}")
+            }
             Verdict::Redirected => f.write_str("redirected: 308, to the same URL with https://"),
             Verdict::Unheard(why) => write!(f, "not heard: {why}"),
             Verdict::Refused(refused) => {
@@ -60,8 +63,8 @@ impl Explanation {
 
     pub fn to_json(&self) -> Value {
         let mut all = match &self.verdict {
-            Verdict::Admitted { server, path } => {
-                json!({ "verdict": "admitted", "server": server, "path": path })
+            Verdict::Admitted { server, path, provided } => {
+                json!({ "verdict": "admitted", "server": server, "path": path, "provided": provided })
             }
             Verdict::Redirected => json!({ "verdict": "redirected", "status": 308 }),
             Verdict::Unheard(why) => json!({ "verdict": "unheard", "detail": why }),
