@@ -11,12 +11,13 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(Debug, Args)]
 #[command(allow_missing_positional = true)]
 pub struct Explain {
-    /// The configuration; by default ./framegate.toml, else /etc/framegate/framegate.toml. The files that it names are
-    /// not looked at
+    /// The configuration; by default ./framegate.toml, else /etc/framegate/framegate.toml. Of the
+    /// files that it names only keys of tokens are looked at
     file: Option<PathBuf>,
     /// What the client asks for: wss:// or ws:// for a socket, https:// or http:// for a plain request
     url: String,
@@ -55,7 +56,8 @@ impl Explain {
             wrong_usage(format!("{} has no listener {name:?}", path.display()));
         }
         let headers = origin.map(|origin| (ORIGIN, origin)).into_iter().chain(header).collect();
-        let explanation = explain(&loaded, &Question { target, headers, from, listener });
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let explanation = explain(&loaded, &Question { target, headers, from, listener, now });
         let said = if json { format!("{:#}\n", explanation.to_json()) } else { explanation.to_string() };
         // Whoever reads it may have read enough.
         let _ = std::io::stdout().write_all(said.as_bytes());

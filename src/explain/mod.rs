@@ -13,7 +13,7 @@ pub mod target;
 
 use crate::backend::Backend;
 use crate::config::{Line, Loaded, Written};
-use crate::gateway::forwarded_target;
+use crate::gateway::{forwarded_target, shown_path};
 use crate::handshake::forward::X_FORWARDED_FOR;
 use crate::handshake::request::{Asked, Wants};
 use crate::net::listen::{Bind, ListenerSettings};
@@ -29,6 +29,7 @@ use settings::Setting;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 use target::Target;
 
 /// What is asked.
@@ -40,6 +41,8 @@ pub struct Question {
     pub from: Option<IpAddr>,
     /// Instead of the one to which the URL leads.
     pub listener: Option<String>,
+    /// Since the start of 1970: tokens begin and end.
+    pub now: Duration,
 }
 
 /// The answer: what was found out, in the order in which the gateway would, and what came of it.
@@ -77,7 +80,7 @@ pub enum Place {
 
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// Which server is asked, and for what; if all this holds, which only a running gateway can find out.
+    /// Which server is asked, and for what, as a log line would show it; if all this holds, which only a running gateway can find out.
     Admitted {
         server: String,
         path: String,
@@ -122,13 +125,15 @@ impl Teller<'_> {
         let sni = question.target.sni().filter(|_| listener.tls.is_some());
         let index = self.choose(&asked, &head, sni)?;
         let route = &plan.routes[index];
-        let provided = self.judge(index, &Case { route, head: &head, asked: &asked, seen: &seen })?;
+        let now = question.now;
+        let provided = self.judge(index, &Case { route, head: &head, asked: &asked, seen: &seen, now })?;
         self.tell_settings(index, route, asked.wants == Wants::Plain);
         let backend = plan.backends.get(route.backend);
         let backend = backend.ok_or_else(|| Refusal::BackendConnect.because("the route has no backend"))?;
         self.tell_backend(index, route, backend);
         let path = forwarded_target(&asked.path, head.uri.query(), route.strip_prefix.as_deref());
-        let path = path.map_err(|why| Refusal::Path.because(why))?.to_string();
+        let path = shown_path(&path.map_err(|why| Refusal::Path.because(why))?, plan.log.query);
+        let provided = certificate_to_show(listener).into_iter().chain(provided).collect();
         Ok(Verdict::Admitted { server: backend.server.to_string(), path, provided })
     }
 
@@ -266,6 +271,11 @@ fn local_peer(listener: &ListenerSettings) -> Option<IpAddr> {
         Bind::Tcp(_) => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         Bind::Unix(_) => None,
     }
+}
+
+fn certificate_to_show(listener: &ListenerSettings) -> Option<String> {
+    let client_auth = listener.tls.as_ref()?.client_auth.as_ref().filter(|auth| auth.required)?;
+    Some(format!("it shows a certificate of {}", client_auth.ca.display()))
 }
 
 fn show_route(route: &Route) -> String {

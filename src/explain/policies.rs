@@ -2,12 +2,16 @@
 //!
 //! A policy is one line of [`POLICIES`], in the order in which the gateway asks them.
 
+use crate::config::show_duration;
 use crate::handshake::request::{Asked, Wants};
+use crate::keyring;
+use crate::policy::bearer;
 use crate::policy::origin::{OriginFacts, OriginMode, Rule};
 use crate::policy::seen::Seen;
 use crate::refusal::{Refusal, Refused};
 use crate::route::{PlainHttp, Route};
 use http::request;
+use std::time::Duration;
 
 /// A request on its route.
 pub struct Case<'a> {
@@ -15,6 +19,8 @@ pub struct Case<'a> {
     pub head: &'a request::Parts,
     pub asked: &'a Asked,
     pub seen: &'a Seen,
+    /// Since the start of 1970.
+    pub now: Duration,
 }
 
 /// What a policy says, and which key of the route had the last word.
@@ -29,7 +35,7 @@ pub struct Ruling {
 /// `None`: it is not asked about such a request.
 type Policy = fn(&Case<'_>) -> Option<Ruling>;
 
-pub const POLICIES: &[Policy] = &[plain_http, origin, forward_auth];
+pub const POLICIES: &[Policy] = &[plain_http, origin, addresses, token, forward_auth];
 
 fn plain_http(case: &Case<'_>) -> Option<Ruling> {
     if case.asked.wants != Wants::Plain {
@@ -65,6 +71,34 @@ fn origin(case: &Case<'_>) -> Option<Ruling> {
         (Err(denial), OriginMode::Report) => ("origin.mode", Ok(format!("only logs: {}", denial.0))),
     };
     Some(Ruling { policy: "origin", key, verdict, provided: None })
+}
+
+fn addresses(case: &Case<'_>) -> Option<Ruling> {
+    let networks = &case.route.access.networks;
+    let client = case.seen.client;
+    let is_denied =
+        client.is_some_and(|client| networks.deny.iter().any(|network| network.contains(&client)));
+    let only_denies = networks.allow.is_empty() && !networks.deny.is_empty();
+    let key = if is_denied || only_denies { "access.deny" } else { "access.allow" };
+    let verdict = networks.judge(client).map(|()| "admits the client's address".into());
+    Some(Ruling { policy: "address", key, verdict, provided: None })
+}
+
+fn token(case: &Case<'_>) -> Option<Ruling> {
+    let policy = case.route.access.token.as_ref()?;
+    let mut provided = None;
+    let found = bearer::find(&policy.from, &case.head.headers, case.head.uri.query());
+    let verdict = found.and_then(|token| match keyring::read(&policy.jwks_file) {
+        Ok(keys) => {
+            let left = policy.judge(&token, &keys, case.now)?;
+            Ok(format!("admits the token, for {}", show_duration(Duration::from_secs(left.as_secs()))))
+        }
+        Err(why) => {
+            provided = Some("its token is good".into());
+            Ok(format!("takes tokens, and cannot judge this one: {why}"))
+        }
+    });
+    Some(Ruling { policy: "token", key: "access.jwt.jwks_file", verdict, provided })
 }
 
 fn forward_auth(case: &Case<'_>) -> Option<Ruling> {

@@ -10,6 +10,7 @@ use crate::net::proxy_protocol::ProxyProtocol;
 use crate::net::tls::{TlsSettings, TlsVersion};
 use crate::policy::forward_auth::ForwardAuth;
 use crate::policy::origin::OriginMode;
+use crate::policy::token::TokenPolicy;
 use crate::relay::{HeartbeatMode, Limited, RateAction};
 use crate::route::{Compression, HostHeader, PlainHttp, Route};
 use http::header::HeaderName;
@@ -40,6 +41,13 @@ pub const EVERY_REQUEST: &[Setting<Route>] = &[
     ("headers.request.remove", |it| Some(names(&it.headers.request.remove))),
     ("headers.response.set", |it| Some(names(it.headers.response.set.iter().map(|(name, _)| name)))),
     ("headers.response.remove", |it| Some(names(&it.headers.response.remove))),
+    ("access.allow", |it| Some(list(&it.access.networks.allow))),
+    ("access.deny", |it| Some(list(&it.access.networks.deny))),
+    ("access.jwt.jwks_file", |it| shown(it, |it| Some(it.jwks_file.display().to_string()))),
+    ("access.jwt.from", |it| shown(it, |it| Some(list(&it.from)))),
+    ("access.jwt.audience", |it| shown(it, |it| Some(list(&it.audience)))),
+    ("access.jwt.issuer", |it| shown(it, |it| it.issuer.clone())),
+    ("access.jwt.leeway", |it| shown(it, |it| span(Some(it.leeway)))),
     ("access.forward_auth.url", |it| asked(it, |it| Some(it.to_string()))),
     ("access.forward_auth.timeout", |it| asked(it, |it| span(Some(it.timeout)))),
     ("access.forward_auth.copy_headers", |it| asked(it, |it| Some(names(&it.copy_headers)))),
@@ -158,6 +166,10 @@ fn host(host: &HostHeader) -> String {
 
 fn tls(listener: &ListenerSettings, show: impl FnOnce(&TlsSettings) -> Option<String>) -> Option<String> {
     listener.tls.as_ref().and_then(show)
+}
+
+fn shown(route: &Route, show: impl FnOnce(&TokenPolicy) -> Option<String>) -> Option<String> {
+    route.access.token.as_ref().and_then(show)
 }
 
 fn asked(route: &Route, show: impl FnOnce(&ForwardAuth) -> Option<String>) -> Option<String> {

@@ -51,7 +51,7 @@ fn random_id() -> String {
 
 /// A path for a log line: names of query parameters, and their values only where the operator debugs. Tokens travel in
 /// queries.
-pub(super) fn shown_path(uri: &Uri, query: QueryValues) -> String {
+pub(crate) fn shown_path(uri: &Uri, query: QueryValues) -> String {
     let path = path::normalise(uri.path()).unwrap_or_else(|_| uri.path().to_string());
     let shown = match (uri.query(), query) {
         (None, _) => path,

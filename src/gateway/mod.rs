@@ -31,7 +31,7 @@ use crate::session::{Facts, Opened, Report, Session, shown_subprotocol};
 use answer::{log_passed_on, log_refusal, redirect_to_https, refusal_response};
 use ask::Heard;
 use bytes::Bytes;
-use head::{request_id, shown_path};
+use head::request_id;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, request};
 use http_body_util::{Either, Empty, Full};
@@ -45,7 +45,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-pub(crate) use head::forwarded_target;
+pub(crate) use head::{forwarded_target, shown_path};
 pub use usher::Usher;
 
 /// What goes back to a client: a backend's body as it streams in, or a short text of our own.

@@ -1,7 +1,7 @@
 //! `framegate explain`: what it says, word for word, and that it says what the gateway does.
 
 use crate::support::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -88,12 +88,32 @@ strip_prefix = "/strict"
 http = "reject"
 origin = { allow_missing = false, allowed = ["https://*.good.test"] }
 backend = "BACKEND"
+[[route]]
+name = "networks"
+host = "networks.test"
+backend = "BACKEND"
+access = { allow = ["203.0.113.0/24"], deny = ["203.0.113.66"] }
+[[route]]
+name = "token"
+host = "token.test"
+backend = "BACKEND"
+access.jwt = { jwks_file = "jwks.json", from = ["header", "query:t"], audience = "chat" }
 "#;
 
 #[test]
 fn it_says_what_the_gateway_does() {
-    let front = Front::configured(ROUTES);
+    let signer = Signer::new(jsonwebtoken::Algorithm::ES256, "key");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("jwks.json"), json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
+    let backend = Backend::start();
+    let gateway = Gateway::start_in(dir, &ROUTES.replace("BACKEND", &backend.url()));
+    let front = Front { gateway, backend };
     let directory = front.gateway.dir.path();
+    let bearer = |token: String| format!("Authorization: Bearer {token}");
+    let good = bearer(signer.token(json!({ "aud": "chat" })));
+    let other = bearer(signer.token(json!({ "aud": "other" })));
+    let stranger = Signer::new(jsonwebtoken::Algorithm::ES256, "key").token(json!({ "aud": "chat" }));
+    let (token, stranger) = ("Host: token.test", bearer(stranger));
     for (target, headers) in [
         ("/", &[][..]),
         ("/a/../b?x=1", &[]),
@@ -111,6 +131,14 @@ fn it_says_what_the_gateway_does() {
         ("/%2f", &[]),
         ("/", &["X-Forwarded-For: 203.0.113.9"]),
         ("/", &["X-Forwarded-For: 203.0.113.9, unknown"]),
+        ("/", &["Host: networks.test"]),
+        ("/", &["Host: networks.test", "X-Forwarded-For: 203.0.113.9"]),
+        ("/", &["Host: networks.test", "X-Forwarded-For: 203.0.113.66"]),
+        ("/", &[token]),
+        ("/", &[token, &good]),
+        ("/", &[token, &other]),
+        ("/", &[token, &stranger]),
+        ("/?t=not-a-token", &[token]),
     ] {
         let ask = format!("framegate.toml ws://gateway.test{target} --json --listener plain");
         let given = headers.iter().flat_map(|header| ["--header".to_string(), (*header).to_string()]);
@@ -124,16 +152,20 @@ fn it_says_what_the_gateway_does() {
         if said["verdict"] == "admitted" {
             assert_eq!(output.status.code(), Some(0));
             let asked_for = front.forwarded(&ask).split(' ').nth(1).unwrap().to_string();
-            assert_eq!(said["path"], asked_for);
+            assert_eq!(said["path"], asked_for.replace("x=1", "x=…"));
             let opened = front.opened();
             assert_eq!(row("route")["name"], opened["route"], "{target} {headers:?}");
             let client = opened["client"].as_str().unwrap();
             assert!(row("client")["value"].as_str().unwrap().starts_with(&format!("{client},")), "{said:#}");
         } else {
             assert_eq!((&said["verdict"], output.status.code()), (&"refused".into(), Some(1)));
-            let status = u16::try_from(said["status"].as_u64().unwrap()).unwrap();
-            let (_, line) = front.expect_refused(&ask, status, said["cause"].as_str().unwrap());
-            assert_eq!(line["detail"], said["detail"]);
+            let head = front.send(ask.bytes()).head();
+            assert!(head.starts_with(&format!("HTTP/1.1 {} ", said["status"])), "{head}");
+            let line = front.gateway.refused();
+            for field in ["status", "cause", "detail"] {
+                assert_eq!(line[field], said[field], "{target} {headers:?}");
+            }
+            front.backend.expect_no_contact();
         }
     }
 }
