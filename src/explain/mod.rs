@@ -138,6 +138,8 @@ impl Teller<'_> {
     }
 
     fn tell_listener(&mut self, listener: &ListenerSettings, door: &door::Door) {
+        let of_process = settings::max_connections(self.loaded.plan.max_connections);
+        self.tell_key("max_connections", of_process, self.place_at_top("max_connections"));
         let index = door.index;
         let bind = self.place_in("listener", index, "bind");
         self.tell_named("listener", &listener.name, door::show(listener), decided("listener.bind", bind));

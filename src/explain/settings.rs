@@ -5,6 +5,8 @@
 use crate::backend::{Backend, BackendTls, Roots, SendProxy, Server};
 use crate::config::{show_duration, show_size};
 use crate::frame::{LaneRules, Opcodes};
+use crate::meter::Rate;
+use crate::net::descriptors::MaxConnections;
 use crate::net::listen::ListenerSettings;
 use crate::net::proxy_protocol::ProxyProtocol;
 use crate::net::tls::{TlsSettings, TlsVersion};
@@ -25,6 +27,9 @@ pub const LISTENER: &[Setting<ListenerSettings>] = &[
     ("redirect_to_https", |it| yes(it.redirect_to_https)),
     ("handshake_timeout", |it| span(Some(it.handshake_timeout))),
     ("max_header_size", |it| size(Some(it.max_header_size as u64))),
+    ("max_connections", |it| count(it.limits.max_connections)),
+    ("max_connections_per_ip", |it| count(it.limits.max_connections_per_ip)),
+    ("handshakes_per_ip", |it| pace(it.limits.handshakes)),
     ("tls.certificates", |it| tls(it, |tls| Some(list(tls.certificates.iter().map(|it| it.cert.display()))))),
     ("tls.min_version", |it| tls(it, |tls| word(tls.min_version == TlsVersion::Tls13, "1.3", "1.2"))),
     ("tls.client_ca", |it| tls(it, |tls| Some(tls.client_auth.as_ref()?.ca.display().to_string()))),
@@ -65,6 +70,9 @@ pub const SESSION: &[Setting<Route>] = &[
     ("origin.mode", |it| word(it.origin.mode == OriginMode::Enforce, "enforce", "report")),
     ("compression", |it| word(it.compression == Compression::Strip, "strip", "passthrough")),
     ("validate_utf8", |it| yes(it.rules.limits.client.validate_utf8)),
+    ("limits.max_connections", |it| count(it.crowd.limits.max_connections)),
+    ("limits.max_connections_per_ip", |it| count(it.crowd.limits.max_connections_per_ip)),
+    ("rate.handshakes", |it| pace(it.crowd.limits.handshakes)),
     ("limits.client.max_frame_size", |it| size(client(it).max_frame_size)),
     ("limits.client.max_message_size", |it| size(client(it).max_message_size)),
     ("limits.client.max_fragments", |it| count(client(it).max_fragments)),
@@ -99,6 +107,15 @@ pub const BACKEND: &[Setting<Backend>] = &[
     ("tls.server_name", |it| it.tls.server_name.clone()),
     ("tls.verify", |it| verify(&it.server, &it.tls)),
 ];
+
+/// How many connections the whole process takes.
+pub fn max_connections(of_process: MaxConnections) -> String {
+    match of_process {
+        MaxConnections::Auto => "auto".into(),
+        MaxConnections::AtMost(number) => number.to_string(),
+        MaxConnections::Unlimited => none(),
+    }
+}
 
 fn client(route: &Route) -> &LaneRules {
     &route.rules.limits.client
@@ -136,6 +153,10 @@ fn rate(limited: Option<Limited>, show: fn(u64) -> String) -> Option<String> {
     let Some(Limited { rate, action }) = limited else { return Some(none()) };
     let action = if action == RateAction::Delay { "delay" } else { "close" };
     Some(format!("{} a second, {} at once, {action}", show(rate.per_second()), show(rate.burst())))
+}
+
+fn pace(rate: Option<Rate>) -> Option<String> {
+    Some(rate.map_or_else(none, |rate| rate.to_string()))
 }
 
 fn opcodes(opcodes: Opcodes) -> String {
