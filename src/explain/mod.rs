@@ -1,18 +1,21 @@
 //! What a gateway with this configuration would do with a request, and which line of the file decided: listener, route,
-//! policies, settings, backend. Nothing is opened and nothing is started; the verdicts are those of the functions that
+//! policies, settings, backend. No connection is opened and nothing is started; the verdicts are those of the functions that
 //! the running gateway asks.
 //!
 //! What only a running gateway knows is not told: how many clients there are, how fast they came, whether the backend is
 //! up.
 
+mod answer;
 mod door;
 mod policies;
 mod settings;
 mod show;
 pub mod target;
 
+pub use answer::{Decided, Explanation, Place, Row, Verdict};
+
 use crate::backend::Backend;
-use crate::config::{Line, Loaded, Written};
+use crate::config::{Loaded, Written};
 use crate::gateway::{forwarded_target, shown_path};
 use crate::handshake::forward::X_FORWARDED_FOR;
 use crate::handshake::request::{Asked, Wants};
@@ -20,7 +23,7 @@ use crate::net::listen::{Bind, ListenerSettings};
 use crate::net::proxy_protocol::ProxyProtocol;
 use crate::policy::seen::Seen;
 use crate::refusal::{Refusal, Refused};
-use crate::route::{Route, RouteFacts, RouteTable};
+use crate::route::{RefuseBy, Route, RouteFacts, RouteTable};
 use crate::session::shown_address;
 use http::header::{HeaderName, HeaderValue};
 use http::request;
@@ -45,57 +48,10 @@ pub struct Question {
     pub now: Duration,
 }
 
-/// The answer: what was found out, in the order in which the gateway would, and what came of it.
-#[derive(Clone, Debug)]
-pub struct Explanation {
-    pub rows: Vec<Row>,
-    pub verdict: Verdict,
-}
-
-#[derive(Clone, Debug)]
-pub struct Row {
-    pub topic: String,
-    /// Of a listener, a route or a backend.
-    pub name: Option<String>,
-    pub value: String,
-    /// `None`: no key of the file has a say in it.
-    pub decided: Option<Decided>,
-}
-
-/// The key that decided.
-#[derive(Clone, Debug)]
-pub struct Decided {
-    pub key: String,
-    pub place: Place,
-}
-
-#[derive(Clone, Debug)]
-pub enum Place {
-    Own(Line),
-    /// In `[defaults]`.
-    Inherited(Line),
-    /// Nowhere in the file.
-    Default,
-}
-
-#[derive(Clone, Debug)]
-pub enum Verdict {
-    /// Which server is asked, and for what, as a log line would show it; if all this holds, which only a running gateway can find out.
-    Admitted {
-        server: String,
-        path: String,
-        provided: Vec<String>,
-    },
-    /// To the same URL with `https://`.
-    Redirected,
-    Refused(Refused),
-    /// Nothing takes the connection.
-    Unheard(String),
-}
-
 pub fn explain(loaded: &Loaded, question: &Question) -> Explanation {
     let mut teller = Teller { loaded, rows: Vec::new() };
-    let verdict = teller.follow(question).unwrap_or_else(Verdict::Refused);
+    let verdict = teller.follow(question);
+    let verdict = verdict.unwrap_or_else(|refused| Verdict::Refused { refused, close: None });
     Explanation { rows: teller.rows, verdict }
 }
 
@@ -126,7 +82,13 @@ impl Teller<'_> {
         let index = self.choose(&asked, &head, sni)?;
         let route = &plan.routes[index];
         let now = question.now;
-        let provided = self.judge(index, &Case { route, head: &head, asked: &asked, seen: &seen, now })?;
+        let judged = self.judge(index, &Case { route, head: &head, asked: &asked, seen: &seen, now });
+        let provided = match judged {
+            Ok(provided) => provided,
+            Err(refused) => {
+                return Ok(Verdict::Refused { close: close_for(route, &asked, &refused), refused });
+            }
+        };
         self.tell_settings(index, route, asked.wants == Wants::Plain);
         let backend = plan.backends.get(route.backend);
         let backend = backend.ok_or_else(|| Refusal::BackendConnect.because("the route has no backend"))?;
@@ -273,6 +235,12 @@ fn local_peer(listener: &ListenerSettings) -> Option<IpAddr> {
         Bind::Tcp(_) => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         Bind::Unix(_) => None,
     }
+}
+
+/// `refuse = "close"` is for those who asked for a socket, and for refusals that a Close can tell.
+fn close_for(route: &Route, asked: &Asked, refused: &Refused) -> Option<u16> {
+    let by_close = route.refuse == RefuseBy::Close && asked.wants != Wants::Plain;
+    refused.refusal.close_code().filter(|_| by_close)
 }
 
 fn certificate_to_show(listener: &ListenerSettings) -> Option<String> {

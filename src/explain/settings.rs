@@ -14,7 +14,7 @@ use crate::policy::forward_auth::ForwardAuth;
 use crate::policy::origin::OriginMode;
 use crate::policy::token::TokenPolicy;
 use crate::relay::{HeartbeatMode, Limited, RateAction};
-use crate::route::{Compression, HostHeader, PlainHttp, Route};
+use crate::route::{Compression, HostHeader, PlainHttp, RefuseBy, Route};
 use http::header::HeaderName;
 use std::fmt::Display;
 use std::time::Duration;
@@ -68,6 +68,7 @@ pub const SESSION: &[Setting<Route>] = &[
     ("origin.allow_missing", |it| yes(it.origin.allow_missing)),
     ("origin.allow_null", |it| yes(it.origin.allow_null)),
     ("origin.mode", |it| word(it.origin.mode == OriginMode::Enforce, "enforce", "report")),
+    ("refuse", |it| word(it.refuse == RefuseBy::Close, "close", "http")),
     ("compression", |it| word(it.compression == Compression::Strip, "strip", "passthrough")),
     ("validate_utf8", |it| yes(it.rules.limits.client.validate_utf8)),
     ("limits.max_connections", |it| count(it.crowd.limits.max_connections)),
@@ -241,8 +242,6 @@ mod tests {
         "listener.tls.key",
         "listener.tls.certificates.cert",
         "listener.tls.certificates.key",
-        // There is one word for it so far.
-        "route.refuse",
     ];
 
     /// Without the names and numbers of items: `route[chat].timeouts.idle` is `route.timeouts.idle`.

@@ -1,6 +1,6 @@
 //! An explanation in letters: aligned for people, JSON for programs.
 
-use super::{Decided, Explanation, Place, Row, Verdict};
+use super::answer::{Decided, Explanation, Place, Row, Verdict};
 use crate::observe::log::printable;
 use serde_json::{Value, json};
 use std::fmt;
@@ -46,11 +46,14 @@ impl fmt::Display for Verdict {
             }
             Verdict::Redirected => f.write_str("redirected: 308, to the same URL with https://"),
             Verdict::Unheard(why) => write!(f, "not heard: {why}"),
-            Verdict::Refused(refused) => {
+            Verdict::Refused { refused, close } => {
                 let refusal = refused.refusal;
                 writeln!(f, "refused: {} {}", refusal.status().as_u16(), refusal.cause_word())?;
                 writeln!(f, "  because: {}", refused.detail)?;
-                write!(f, "  the client reads: {}", refusal.public_text())
+                match close {
+                    Some(code) => write!(f, "  the client reads: Close {code}, {}", refusal.public_word()),
+                    None => write!(f, "  the client reads: {}", refusal.public_text()),
+                }
             }
         }
     }
@@ -68,10 +71,10 @@ impl Explanation {
             }
             Verdict::Redirected => json!({ "verdict": "redirected", "status": 308 }),
             Verdict::Unheard(why) => json!({ "verdict": "unheard", "detail": why }),
-            Verdict::Refused(refused) => {
-                let refusal = refused.refusal;
+            Verdict::Refused { refused, close } => {
+                let (refusal, detail) = (refused.refusal, &refused.detail);
                 let (status, cause) = (refusal.status().as_u16(), refusal.cause_word());
-                json!({ "verdict": "refused", "status": status, "cause": cause, "detail": refused.detail })
+                json!({ "verdict": "refused", "status": status, "cause": cause, "detail": detail, "close": close })
             }
         };
         all["decisions"] = self.rows.iter().map(row_json).collect();

@@ -91,6 +91,7 @@ backend = "BACKEND"
 [[route]]
 name = "networks"
 host = "networks.test"
+refuse = "close"
 backend = "BACKEND"
 access = { allow = ["203.0.113.0/24"], deny = ["203.0.113.66"] }
 [[route]]
@@ -159,10 +160,15 @@ fn it_says_what_the_gateway_does() {
             assert!(row("client")["value"].as_str().unwrap().starts_with(&format!("{client},")), "{said:#}");
         } else {
             assert_eq!((&said["verdict"], output.status.code()), (&"refused".into(), Some(1)));
-            let head = front.send(ask.bytes()).head();
-            assert!(head.starts_with(&format!("HTTP/1.1 {} ", said["status"])), "{head}");
+            let mut client = front.send(ask.bytes());
+            let (head, close) = (client.head(), said["close"].as_u64());
+            let status = close.map_or(said["status"].to_string(), |_| "101".into());
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+            if let Some(code) = close {
+                client.expect_close(u16::try_from(code).unwrap());
+            }
             let line = front.gateway.refused();
-            for field in ["status", "cause", "detail"] {
+            for field in ["status", "cause", "detail", "close"] {
                 assert_eq!(line[field], said[field], "{target} {headers:?}");
             }
             front.backend.expect_no_contact();
