@@ -1,6 +1,6 @@
 //! What a gateway with this configuration would do with a request, and which line of the file decided: listener, route,
-//! policies, settings, backend. No connection is opened and nothing is started; the verdicts are those of the functions that
-//! the running gateway asks.
+//! policies, settings, backend. No connection is opened and nothing is started; the verdicts are those of the functions
+//! that the running gateway asks.
 //!
 //! What only a running gateway knows is not told: how many clients there are, how fast they came, whether the backend is
 //! up.
