@@ -38,7 +38,8 @@ pub enum Place {
 
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// Which server is asked, and for what, as a log line would show it; if all this holds, which only a running gateway can find out.
+    /// Which server is asked, and for what, as a log line would show it; if all this holds, which only a running gateway
+    /// can find out.
     Admitted { server: String, path: String, provided: Vec<String> },
     /// To the same URL with `https://`.
     Redirected,

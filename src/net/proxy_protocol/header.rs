@@ -511,7 +511,10 @@ mod tests {
                 Just(b"PROXY TCP4 ".to_vec()), Just(b"PROXY TCP6 ".to_vec()), Just(b"PROXY ".to_vec()),
                 Just(SIGNATURE.to_vec()), Just([&SIGNATURE[..], &[0x21, 0x11]].concat()), Just(Vec::new())
             ],
-            rest in prop_oneof![proptest::collection::vec(any::<u8>(), 0..300), "[0-9.: \r\n]{0,120}".prop_map(String::into_bytes)],
+            rest in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..300),
+                "[0-9.: \r\n]{0,120}".prop_map(String::into_bytes)
+            ],
             most in 1_usize..64,
         ) {
             let bytes = [start, rest].concat();
@@ -535,7 +538,8 @@ mod tests {
             let client = SocketAddr::new(client.ip().to_canonical(), client.port());
             let header = write(Some(client), listener);
             prop_assert_eq!(read(&header, 7), (Ok(Progress::Whole(Told::Client(client))), header.len()));
-            let line = format!("PROXY TCP{} {1} {1} {2} 1\r\n", if client.is_ipv4() { 4 } else { 6 }, client.ip(), client.port());
+            let family = if client.is_ipv4() { 4 } else { 6 };
+            let line = format!("PROXY TCP{family} {0} {0} {1} 1\r\n", client.ip(), client.port());
             prop_assert_eq!(read(line.as_bytes(), 7), (Ok(Progress::Whole(Told::Client(client))), line.len()));
         }
     }

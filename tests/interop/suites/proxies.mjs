@@ -95,7 +95,8 @@ async function behind({ check, startGateway, certificates, tmp }, backend) {
 }
 
 function nginxConfiguration({ folder, plain, tls, backend, certificates }) {
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${folder}/${kind};`);
+  const kinds = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+  const temporary = kinds.map((kind) => `${kind}_temp_path ${folder}/${kind};`);
   return `
 daemon off;
 master_process off;
