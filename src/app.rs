@@ -1,15 +1,20 @@
 //! The running program: listeners, backends and routes put together, signals, and the way out.
 
+use crate::backend::OnServerDown;
+use crate::backend::health::Change;
+use crate::backend::pool::Endpoint;
 use crate::config::Plan;
 use crate::drain::{Sessions, ShutdownSettings};
 use crate::gateway::{Gateway, Usher};
 use crate::keyring::Keyrings;
 use crate::net::auth::AuthServer;
-use crate::net::dial::Dialer;
 use crate::net::farewell::Farewells;
 use crate::net::listen::{Bind, Bound, ListenerSettings};
+use crate::net::probe;
 use crate::net::tls;
+use crate::net::upstream::Upstream;
 use crate::observe::log;
+use crate::relay::Order;
 use crate::route::RouteTable;
 use crate::workers::{Duty, Entrance, Workers};
 use rustls::ServerConfig;
@@ -58,7 +63,7 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
     let (count, descriptors) = (setup.plan.loops(), setup.plan.descriptors());
     let Plan { trusted_proxies, max_connections, log, shutdown, listeners, backends, routes, .. } =
         setup.plan;
-    let dialers = backends.into_iter().map(Dialer::new).collect::<Result<Vec<_>, _>>()?;
+    let backends = backends.into_iter().map(Upstream::new).collect::<Result<Vec<_>, _>>()?;
     let asking = routes.iter().filter_map(|route| Some((&route.name, route.forward_auth.clone()?)));
     let auth_servers = asking.map(|(name, settings)| Ok((name.clone(), AuthServer::new(settings)?)));
     let auth_servers = auth_servers.collect::<Result<HashMap<_, _>, String>>()?;
@@ -73,7 +78,7 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
     let gateway = Arc::new(Gateway {
         routes: RouteTable::new(routes),
         keyrings,
-        backends: dialers,
+        backends,
         auth_servers,
         trusted: trusted_proxies,
         sessions: sessions.clone(),
@@ -82,6 +87,9 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
         access_log: log.access,
         query: log.query,
     });
+    for backend in 0..gateway.backends.len() {
+        tokio::spawn(look_after(gateway.clone(), backend, shutdown.clone()));
+    }
     let entrances = listeners
         .into_iter()
         .map(|settings| open_entrance(settings, &setup.made_tls, count))
@@ -141,6 +149,22 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
         tracing::info!(seats = gateway.usher.seats(), "stopped");
     }
     Ok(end)
+}
+
+/// Probes the servers of a backend, where its configuration wants that. On this thread, which carries no sessions.
+async fn look_after(gateway: Arc<Gateway>, backend: usize, shutdown: ShutdownSettings) {
+    let upstream = &gateway.backends[backend];
+    let Some(settings) = &upstream.backend().health else { return };
+    let closes = upstream.backend().on_server_down == OnServerDown::Close;
+    let on_change = |endpoint: &Arc<Endpoint>, change: Change| {
+        if change == Change::Down && closes {
+            let (spread, code) = (shutdown.close_spread, shutdown.close_code);
+            let told = gateway.sessions.end_at(endpoint.id, Order::BackendDown, spread, code, fastrand::f64);
+            let (backend, server) = (&*endpoint.backend, &*endpoint.label);
+            tracing::warn!(backend, server, sessions = told, ?spread, "its sessions are told to come back");
+        }
+    };
+    probe::watch(upstream, settings, on_change).await;
 }
 
 /// From the signal to the first Close; returns the hard deadline.

@@ -4,7 +4,7 @@
 use crate::relay::Order;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -59,6 +59,8 @@ struct Table {
 pub struct Handle {
     /// Says whether the slot is worth a lock.
     is_ordered: AtomicBool,
+    /// The endpoint it was sent to, once it is there.
+    endpoint: OnceLock<u64>,
     slot: Mutex<Slot>,
 }
 
@@ -96,16 +98,24 @@ impl Sessions {
 
     /// Lets nobody in any more and orders every session to end, evenly over `spread`, each with a little jitter of its
     /// own (`random` yields 0 to 1). Returns how many there were.
-    pub fn drain(&self, spread: Duration, code: u16, mut random: impl FnMut() -> f64) -> usize {
+    pub fn drain(&self, spread: Duration, code: u16, random: impl FnMut() -> f64) -> usize {
         let mut table = lock(&self.table);
         table.draining = true;
-        let now = Instant::now();
-        let count = table.live.len();
-        for (place, handle) in table.live.values().enumerate() {
-            let at = now + spread.mul_f64((place as f64 + random()) / count as f64);
-            handle.order(Ordered { order: Order::Drain, code, at });
-        }
-        count
+        order_all(&table.live.values().collect::<Vec<_>>(), Order::Drain, spread, code, random)
+    }
+
+    /// Orders the sessions at an endpoint to end, spread like those of a drain. Returns how many there were.
+    pub fn end_at(
+        &self,
+        endpoint: u64,
+        order: Order,
+        spread: Duration,
+        code: u16,
+        random: impl FnMut() -> f64,
+    ) -> usize {
+        let table = lock(&self.table);
+        let there = table.live.values().filter(|handle| handle.endpoint.get() == Some(&endpoint));
+        order_all(&there.collect::<Vec<_>>(), order, spread, code, random)
     }
 
     /// Returns when no session is left.
@@ -120,6 +130,22 @@ impl Sessions {
             emptied.await;
         }
     }
+}
+
+/// Evenly over `spread`, each with a little jitter of its own.
+fn order_all(
+    handles: &[&Arc<Handle>],
+    order: Order,
+    spread: Duration,
+    code: u16,
+    mut random: impl FnMut() -> f64,
+) -> usize {
+    let now = Instant::now();
+    for (place, handle) in handles.iter().enumerate() {
+        let at = now + spread.mul_f64((place as f64 + random()) / handles.len() as f64);
+        handle.order(Ordered { order, code, at });
+    }
+    handles.len()
 }
 
 impl Seat {
@@ -139,6 +165,11 @@ impl Drop for Seat {
 }
 
 impl Handle {
+    /// Says where its session was sent to.
+    pub fn sent_to(&self, endpoint: u64) {
+        let _ = self.endpoint.set(endpoint);
+    }
+
     /// The order that is due first stands: a session ends once.
     pub fn order(&self, ordered: Ordered) {
         let mut slot = lock(&self.slot);

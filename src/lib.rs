@@ -11,6 +11,7 @@ pub mod backend;
 pub mod policy;
 pub mod route;
 // IO
+pub mod clock;
 pub mod observe;
 pub mod drain;
 pub mod keyring;

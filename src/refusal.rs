@@ -59,6 +59,8 @@ pub enum Refusal {
     BackendSilent,
     /// It answered with something that is not an upgrade and not HTTP either.
     BackendAnswer,
+    /// Each of its servers has as many sessions as it may.
+    BackendFull,
     /// The gateway itself ran out of something.
     Overload,
     Draining,
@@ -77,7 +79,7 @@ pub struct Refused {
 }
 
 impl Refusal {
-    pub const ALL: [Refusal; 35] = [
+    pub const ALL: [Refusal; 36] = [
         Refusal::BadRequest,
         Refusal::Method,
         Refusal::Version,
@@ -111,6 +113,7 @@ impl Refusal {
         Refusal::BackendConnectTimeout,
         Refusal::BackendSilent,
         Refusal::BackendAnswer,
+        Refusal::BackendFull,
         Refusal::Overload,
         Refusal::Draining,
     ];
@@ -162,6 +165,7 @@ impl Refusal {
             Refusal::BackendAnswer => {
                 (502, "backend_answer", "The server behind this gateway gave a broken answer.")
             }
+            Refusal::BackendFull => (503, "limit.backend", "The server behind this gateway is full."),
             Refusal::Overload => (503, "overload", "The gateway is full."),
             Refusal::Draining => (503, "draining", "The gateway is going away."),
         }
@@ -206,9 +210,11 @@ impl Refusal {
             Refusal::TokenMissing => &[("www-authenticate", "Bearer")],
             Refusal::Overload | Refusal::Draining => &[("retry-after", "1")],
             // A seat becomes free when somebody leaves, and that nobody knows.
-            Refusal::ProcessFull | Refusal::ListenerFull | Refusal::RouteFull | Refusal::AddressFull => {
-                &[("retry-after", "5")]
-            }
+            Refusal::ProcessFull
+            | Refusal::ListenerFull
+            | Refusal::RouteFull
+            | Refusal::AddressFull
+            | Refusal::BackendFull => &[("retry-after", "5")],
             _ => &[],
         }
     }
@@ -253,6 +259,7 @@ impl Refusal {
             | Refusal::ListenerFull
             | Refusal::RouteFull
             | Refusal::AddressFull
+            | Refusal::BackendFull
             | Refusal::Overload
             | Refusal::Draining => Some(TRY_AGAIN_LATER),
         }
@@ -261,6 +268,18 @@ impl Refusal {
     /// The backend or we ourselves failed, not the client.
     pub fn is_our_fault(self) -> bool {
         self.status().is_server_error() && self != Refusal::AddressFull
+    }
+
+    /// Another server might have done better.
+    pub fn is_the_servers_fault(self) -> bool {
+        matches!(
+            self,
+            Refusal::BackendConnect
+                | Refusal::BackendTls
+                | Refusal::BackendConnectTimeout
+                | Refusal::BackendSilent
+                | Refusal::BackendAnswer
+        )
     }
 
     pub fn because(self, detail: impl Into<String>) -> Refused {
@@ -291,6 +310,8 @@ pub const fn close_code_for(status: u16) -> u16 {
     match status {
         401 => UNAUTHORIZED,
         403 => FORBIDDEN,
+        // Its own failure says nothing of the client.
+        500.. => TRY_AGAIN_LATER,
         _ => POLICY,
     }
 }
@@ -331,7 +352,7 @@ mod tests {
 
     #[test]
     fn what_a_close_says_of_an_auth_servers_answer() {
-        for (status, code) in [(401, 3000), (403, 3003), (302, 1008), (404, 1008), (429, 1008), (500, 1008)] {
+        for (status, code) in [(401, 3000), (403, 3003), (302, 1008), (404, 1008), (429, 1008), (500, 1013)] {
             assert_eq!(close_code_for(status), code);
         }
     }

@@ -1,25 +1,30 @@
 //! One session in the operator's eyes: a line when it opens, a line when it ends, always, once. A session that nobody
 //! finished is logged when it is dropped.
 
+use crate::backend::pool::Place;
+use crate::clock;
 use crate::drain::{Handle, Seat};
 use crate::frame::{Close, Pair, Side};
 use crate::handshake::address_text;
 use crate::observe::log::printable;
+use crate::observe::servers::log_change;
 use crate::policy::counts::Counted;
 use crate::relay::{By, Cause, Outcome, Tally};
 use crate::route::Route;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What names a session in its lines. Everything here may stand in a log: no secret, no query value. Names that sessions
 /// have in common are shared, for an idle session has to be small.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Facts {
     pub id: Box<str>,
     pub route: Arc<Route>,
     pub listener: Arc<str>,
-    pub backend: Arc<str>,
+    pub place: Place,
+    /// The seats it takes, until it ends.
+    pub counted: Box<[Counted]>,
     pub client: Option<IpAddr>,
     /// What the two ends agreed to, fit for a log.
     pub subprotocol: Option<Box<str>>,
@@ -47,7 +52,7 @@ impl Report {
     /// The client was gone before it had its 101.
     pub fn client_lost_at_the_start() -> Report {
         let (by, cause, about) = (By::Client, Cause::ClientLost, Some(Side::Client));
-        let outcome = Outcome { by, cause, about, close: Close::default() };
+        let outcome = Outcome { by, cause, about, close: Close::default(), lived: Duration::ZERO };
         Report { outcome, tallies: Pair::default() }
     }
 }
@@ -60,8 +65,6 @@ pub struct Session {
     access: bool,
     finished: bool,
     seat: Seat,
-    /// Held until it ends.
-    counted: Box<[Counted]>,
 }
 
 impl Session {
@@ -72,7 +75,7 @@ impl Session {
                 id = &*facts.id,
                 route = facts.route.name.as_str(),
                 listener = &*facts.listener,
-                backend = &*facts.backend,
+                backend = &*facts.place.endpoint().label,
                 client = shown_address(facts.client).as_str(),
                 host = opened.host,
                 path = opened.path,
@@ -83,20 +86,13 @@ impl Session {
                 "session opened"
             );
         }
-        Session {
-            facts: Box::new(facts),
-            opened: Instant::now(),
-            access,
-            finished: false,
-            seat,
-            counted: Box::default(),
-        }
+        Session { facts: Box::new(facts), opened: Instant::now(), access, finished: false, seat }
     }
 
     /// Keeps these seats taken for as long as it lives.
     pub fn hold(&mut self, counted: Vec<Counted>) {
-        let held = std::mem::take(&mut self.counted);
-        self.counted = held.into_iter().chain(counted).collect();
+        let held = std::mem::take(&mut self.facts.counted);
+        self.facts.counted = held.into_iter().chain(counted).collect();
     }
 
     /// Through which orders reach it.
@@ -106,7 +102,16 @@ impl Session {
 
     pub fn finish(mut self, report: &Report) {
         self.finished = true;
+        self.note(report);
         self.log(report);
+    }
+
+    /// What its end says of the server.
+    fn note(&self, report: &Report) {
+        let lost = report.outcome.cause == Cause::BackendLost;
+        let endpoint = self.facts.place.endpoint();
+        let change = endpoint.health(|health| health.ended(lost, report.outcome.lived, clock::now()));
+        log_change(endpoint, change, "sessions end as soon as they begin");
     }
 
     /// How it ended if nothing else ended it: cut off at the deadline of a drain, or a defect of ours.
@@ -115,7 +120,7 @@ impl Session {
         let ordered =
             self.seat.handle().ordered().filter(|ordered| ordered.at <= tokio::time::Instant::now());
         let cause = ordered.map_or(Cause::Broken, |ordered| Cause::Order(ordered.order));
-        Outcome { by: By::Gateway, cause, about: None, close: Close::default() }
+        Outcome { by: By::Gateway, cause, about: None, close: Close::default(), lived: self.opened.elapsed() }
     }
 
     fn log(&self, report: &Report) {
@@ -133,7 +138,7 @@ impl Session {
             id = &*facts.id,
             route = facts.route.name.as_str(),
             listener = &*facts.listener,
-            backend = &*facts.backend,
+            backend = &*facts.place.endpoint().label,
             client = shown_address(facts.client).as_str(),
             subprotocol = facts.subprotocol.as_deref().unwrap_or_default(),
             duration_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -183,7 +188,6 @@ mod tests {
     use super::*;
     use crate::drain::{Ordered, Sessions};
     use crate::relay::Order;
-    use std::time::Duration;
 
     /// A session that has an end to come and is cut off before it was not ended by that.
     #[tokio::test(start_paused = true)]
@@ -192,7 +196,8 @@ mod tests {
             id: "id".into(),
             route: Arc::new(Route::new("route", 0)),
             listener: "listener".into(),
-            backend: "backend".into(),
+            place: Place::somewhere(),
+            counted: Box::default(),
             client: None,
             subprotocol: None,
         };

@@ -88,7 +88,7 @@ impl Proxy {
 fn one_route_plan(bind: Bind, tls: Option<TlsSettings>, server: Server, origin: OriginPolicy) -> Plan {
     Plan {
         listeners: vec![ListenerSettings { tls, ..ListenerSettings::new(LISTENER, bind) }],
-        backends: vec![Backend::new("proxy", server)],
+        backends: vec![Backend::new("proxy", [server])],
         routes: vec![Route { origin, ..Route::new("proxy", 0) }],
         ..Plan::default()
     }

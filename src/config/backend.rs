@@ -1,13 +1,15 @@
 //! `[[backend]]`: the servers, by name; and the servers that routes name by URL.
 
-use super::address;
 use super::error::Complaint;
+use super::listener::read_pair;
 use super::section::Section;
 use super::source::Needed;
 use super::unique::Unique;
 use super::value::Value;
-use crate::backend::{Backend, BackendTls, Roots, SendProxy, Server};
+use super::{address, pool};
+use crate::backend::{Backend, BackendTls, Identity, Roots, SendProxy, Server, Weighted};
 use rustls::pki_types::ServerName;
+use std::cell::RefCell;
 
 /// The backends of the file, and those that its routes add.
 pub struct Backends(Vec<Backend>);
@@ -32,7 +34,7 @@ impl Backends {
         let text = value.text()?;
         if is_url(&text) {
             let server = resolved(value, address::server(&text)?);
-            return Ok(self.find_or_add(Backend::new(&server.to_string(), server)));
+            return Ok(self.find_or_add(Backend::new(&server.to_string(), [server])));
         }
         if let Some(index) = self.0.iter().position(|backend| backend.name == text) {
             return Ok(index);
@@ -75,27 +77,23 @@ fn backend_name(text: &str) -> Result<String, Complaint> {
 }
 
 fn read(section: &mut Section<'_>) -> Backend {
-    section.not_yet(&[
-        "balance",
-        "hash_on",
-        "sticky",
-        "retries",
-        "slow_start",
-        "max_connections",
-        "on_server_down",
-        "health",
-    ]);
     let name = section.require("name", "name = \"chat\"", |value| value.parse(backend_name));
-    let server = section.require("servers", "servers = [\"ws://127.0.0.1:9000\"]", read_servers).flatten();
-    if let (Some(server), Some(at)) = (&server, section.place_of("tls"))
-        && !matches!(server, Server::Tcp { tls: true, .. })
+    let servers = section.require("servers", "servers = [\"ws://127.0.0.1:9000\"]", read_servers);
+    let servers = servers.unwrap_or_default();
+    let speaks_tls = |one: &Weighted| matches!(one.server, Server::Tcp { tls: true, .. });
+    if let Some(at) =
+        section.place_of("tls").filter(|_| !servers.is_empty() && !servers.iter().any(speaks_tls))
     {
-        let complaint = Complaint::new(format!("the server, {server}, does not speak TLS"));
+        let complaint = Complaint::new(match &servers[..] {
+            [one] => format!("the server, {}, does not speak TLS", one.server),
+            _ => "none of the servers speaks TLS".into(),
+        });
         section.source().problem(&at, complaint.hint("write wss:// in servers, or remove tls"));
     }
     let send_proxy = [("off", SendProxy::Off), ("v2", SendProxy::V2)];
-    // Without a sound name or server the rest is read all the same, for what is wrong with it.
-    let base = Backend::new(&name.unwrap_or_default(), server.unwrap_or(Server::Unix("".into())));
+    // Without a sound name or servers the rest is read all the same, for what is wrong with it.
+    let base = Backend { servers, ..Backend::new(&name.unwrap_or_default(), []) };
+    let base = pool::read(section, base);
     Backend {
         connect_timeout: section.read("connect_timeout", base.connect_timeout, Value::duration),
         upgrade_timeout: section.read("upgrade_timeout", base.upgrade_timeout, Value::duration),
@@ -105,24 +103,32 @@ fn read(section: &mut Section<'_>) -> Backend {
     }
 }
 
-/// `None` in the result: what is wrong was said where it stands.
-fn read_servers(value: &Value<'_>) -> Result<Option<Server>, Complaint> {
-    let servers = value.each("\"ws://127.0.0.1:9000\"", |entry| {
-        if entry.is_text() {
-            let server = address::server(&entry.text()?)?;
-            return Ok(Some(resolved(entry, server)));
-        }
-        let mut section = entry.section()?;
-        section.not_yet(&["weight"]);
-        let read = |url: &Value<'_>| Ok(resolved(url, url.parse(address::server)?));
-        Ok(section.require("url", "url = \"ws://127.0.0.1:9000\"", read))
-    })?;
-    match value.len() {
-        0 => Err(Complaint::new("is empty").hint("write [\"ws://127.0.0.1:9000\"]")),
-        1 => Ok(servers.into_iter().next().flatten()),
-        _ => Err(Complaint::new("more than one server is not yet supported").hint("keep one of them")),
+/// What is wrong with one of them was said where it stands.
+fn read_servers(value: &Value<'_>) -> Result<Vec<Weighted>, Complaint> {
+    if value.is_empty() {
+        return Err(Complaint::new("is empty").hint("write [\"ws://127.0.0.1:9000\"]"));
     }
+    let unique = RefCell::new(Unique::new("server"));
+    let servers = value.each("\"ws://127.0.0.1:9000\"", |entry| {
+        let read = |url: &Value<'_>| Ok(resolved(url, url.parse(address::server)?));
+        let found = if entry.is_text() {
+            Some(Weighted { server: read(entry)?, weight: 1 })
+        } else {
+            let mut section = entry.section()?;
+            let server = section.require("url", "url = \"ws://127.0.0.1:9000\"", read);
+            let weight = section.read("weight", 1, |value| value.number(1..=MOST_WEIGHT));
+            server.map(|server| Weighted { server, weight: u32::try_from(weight).unwrap_or(1) })
+        };
+        if let Some(one) = &found {
+            unique.borrow_mut().claim(entry.source(), one.server.clone(), entry.place());
+        }
+        Ok(found)
+    })?;
+    Ok(servers.into_iter().flatten().collect())
 }
+
+/// Enough to tell a machine from one a thousand times its size.
+const MOST_WEIGHT: u64 = 1000;
 
 fn resolved(value: &Value<'_>, server: Server) -> Server {
     match server {
@@ -132,8 +138,9 @@ fn resolved(value: &Value<'_>, server: Server) -> Server {
 }
 
 pub fn read_tls(mut section: Section<'_>) -> BackendTls {
-    section.not_yet(&["cert", "key"]);
     let source = section.source();
+    let identity = read_pair(&mut section, false);
+    let identity = identity.map(|files| Identity { cert: files.cert, key: files.key });
     let ca = section.find("ca", |value| {
         if value.text()? == "system" {
             return Ok(Roots::System);
@@ -156,7 +163,7 @@ pub fn read_tls(mut section: Section<'_>) -> BackendTls {
         source.problem(&at, complaint.hint("remove verify, so that the server has to be the one you mean"));
     }
     let roots = if verify { ca.unwrap_or_default() } else { Roots::AcceptAny };
-    BackendTls { roots, server_name }
+    BackendTls { roots, server_name, identity }
 }
 
 fn verify(value: &Value<'_>) -> Result<bool, Complaint> {

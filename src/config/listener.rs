@@ -134,7 +134,7 @@ fn read_tls(mut section: Section<'_>) -> TlsSettings {
 }
 
 /// `cert` and `key`, which go together.
-fn read_pair(section: &mut Section<'_>, is_required: bool) -> Option<CertificateFiles> {
+pub fn read_pair(section: &mut Section<'_>, is_required: bool) -> Option<CertificateFiles> {
     let (cert, key) = (section.value("cert"), section.value("key"));
     if cert.is_none() && (key.is_some() || is_required) {
         section.missing("cert", "cert = \"certs/site.pem\", the certificate and its chain");

@@ -21,6 +21,7 @@ mod listener;
 pub mod origin;
 mod overlap;
 mod pattern;
+mod pool;
 mod rate;
 mod route;
 mod rules;
@@ -255,7 +256,7 @@ mod tests {
         assert_eq!(tls.certificates[0].cert, Path::new("conf/../certs/site.pem"));
         let plan = plan("[[listener]]\nbind = \"unix:a.sock\"\n[[route]]\nbackend = \"unix:/run/b.sock\"");
         assert_eq!(plan.listeners[0].bind, Bind::Unix("conf/a.sock".into()));
-        assert_eq!(plan.backends[0].server, crate::backend::Server::Unix("/run/b.sock".into()));
+        assert_eq!(plan.backends[0].servers[0].server, crate::backend::Server::Unix("/run/b.sock".into()));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub fn plan(https: SocketAddr, http: SocketAddr, backend: SocketAddr) -> Plan {
             ListenerSettings::new(HTTPS, Bind::Tcp(https)),
             ListenerSettings::new(HTTP, Bind::Tcp(http)),
         ],
-        backends: vec![Backend::new("demo", server)],
+        backends: vec![Backend::new("demo", [server])],
         routes: vec![socket("echo"), socket("chat"), Route::new("page", 0)],
         ..Plan::default()
     }

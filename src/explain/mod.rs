@@ -96,7 +96,7 @@ impl Teller<'_> {
         let path = forwarded_target(&asked.path, head.uri.query(), route.strip_prefix.as_deref());
         let path = shown_path(&path.map_err(|why| Refusal::Path.because(why))?, plan.log.query);
         let provided = certificate_to_show(listener).into_iter().chain(provided).collect();
-        Ok(Verdict::Admitted { server: backend.server.to_string(), path, provided })
+        Ok(Verdict::Admitted { server: backend.to_string(), path, provided })
     }
 
     fn tell_listener(&mut self, listener: &ListenerSettings, door: &door::Door) {
@@ -176,7 +176,7 @@ impl Teller<'_> {
     }
 
     fn tell_backend(&mut self, index: usize, route: &Route, backend: &Backend) {
-        let server = backend.server.to_string();
+        let server = backend.to_string();
         let shown = if backend.name == server { server } else { format!("{}, {server}", backend.name) };
         let place = self.place_of_route(index, "backend");
         self.tell_named("backend", &backend.name, shown, decided("backend", place));

@@ -2,7 +2,10 @@
 //!
 //! A key is one line here. A test holds the tables against `config/full.toml`, which has every key there is.
 
-use crate::backend::{Backend, BackendTls, Roots, SendProxy, Server};
+use crate::backend::balance::Balance;
+use crate::backend::health::HealthSettings;
+use crate::backend::sticky::Sticky;
+use crate::backend::{Backend, BackendTls, OnServerDown, Roots, SendProxy, Server};
 use crate::config::{show_duration, show_size};
 use crate::frame::{LaneRules, Opcodes};
 use crate::meter::Rate;
@@ -56,9 +59,15 @@ pub const EVERY_REQUEST: &[Setting<Route>] = &[
     ("access.forward_auth.url", |it| asked(it, |it| Some(it.to_string()))),
     ("access.forward_auth.timeout", |it| asked(it, |it| span(Some(it.timeout)))),
     ("access.forward_auth.copy_headers", |it| asked(it, |it| Some(names(&it.copy_headers)))),
-    ("access.forward_auth.tls.ca", |it| asked(it, |it| authorities(&it.server, &it.tls))),
+    ("access.forward_auth.tls.ca", |it| asked(it, |it| authorities([&it.server].into_iter(), &it.tls))),
+    ("access.forward_auth.tls.cert", |it| {
+        asked(it, |it| Some(it.tls.identity.as_ref()?.cert.display().to_string()))
+    }),
+    ("access.forward_auth.tls.key", |it| {
+        asked(it, |it| Some(it.tls.identity.as_ref()?.key.display().to_string()))
+    }),
     ("access.forward_auth.tls.server_name", |it| asked(it, |it| it.tls.server_name.clone())),
-    ("access.forward_auth.tls.verify", |it| asked(it, |it| verify(&it.server, &it.tls))),
+    ("access.forward_auth.tls.verify", |it| asked(it, |it| verify([&it.server].into_iter(), &it.tls))),
     ("timeouts.idle", |it| span(it.rules.timeouts.idle)),
 ];
 
@@ -101,12 +110,30 @@ pub const SESSION: &[Setting<Route>] = &[
 ];
 
 pub const BACKEND: &[Setting<Backend>] = &[
+    ("balance", |it| Some(it.balance.to_string())),
+    ("hash_on", |it| Some(it.hash_on.to_string()).filter(|_| it.balance == Balance::Hash)),
+    ("sticky.cookie", |it| stuck(it, |sticky| Some(sticky.cookie.clone()))),
+    ("sticky.ttl", |it| stuck(it, |sticky| span(Some(sticky.ttl)))),
+    // Whether there is one, and no more.
+    ("sticky.secret", |it| stuck(it, |sticky| word(sticky.secret.is_empty(), "none", "…"))),
     ("connect_timeout", |it| span(Some(it.connect_timeout))),
     ("upgrade_timeout", |it| span(Some(it.upgrade_timeout))),
+    ("retries", |it| Some(if it.retries == 0 { none() } else { it.retries.to_string() })),
+    ("slow_start", |it| span(it.slow_start)),
+    ("max_connections", |it| Some(it.max_connections.map_or_else(none, |most| most.to_string()))),
     ("send_proxy", |it| word(it.send_proxy == SendProxy::V2, "v2", "off")),
-    ("tls.ca", |it| authorities(&it.server, &it.tls)),
+    ("on_server_down", |it| word(it.on_server_down == OnServerDown::Close, "close", "keep")),
+    ("health.kind", |it| probed(it, |health| Some(health.kind.to_string()))),
+    ("health.path", |it| probed(it, |health| Some(health.path.clone()))),
+    ("health.interval", |it| probed(it, |health| span(Some(health.interval)))),
+    ("health.timeout", |it| probed(it, |health| span(Some(health.timeout)))),
+    ("health.fall", |it| probed(it, |health| Some(health.fall.to_string()))),
+    ("health.rise", |it| probed(it, |health| Some(health.rise.to_string()))),
+    ("tls.ca", |it| authorities(servers(it), &it.tls)),
     ("tls.server_name", |it| it.tls.server_name.clone()),
-    ("tls.verify", |it| verify(&it.server, &it.tls)),
+    ("tls.verify", |it| verify(servers(it), &it.tls)),
+    ("tls.cert", |it| Some(it.tls.identity.as_ref()?.cert.display().to_string())),
+    ("tls.key", |it| Some(it.tls.identity.as_ref()?.key.display().to_string())),
 ];
 
 /// How many connections the whole process takes.
@@ -198,22 +225,34 @@ fn asked(route: &Route, show: impl FnOnce(&ForwardAuth) -> Option<String>) -> Op
     route.forward_auth.as_ref().and_then(show)
 }
 
-fn speaks_tls(server: &Server) -> bool {
-    matches!(server, Server::Tcp { tls: true, .. })
+fn stuck(backend: &Backend, show: impl FnOnce(&Sticky) -> Option<String>) -> Option<String> {
+    backend.sticky.as_ref().and_then(show)
 }
 
-fn authorities(server: &Server, tls: &BackendTls) -> Option<String> {
+fn probed(backend: &Backend, show: impl FnOnce(&HealthSettings) -> Option<String>) -> Option<String> {
+    backend.health.as_ref().and_then(show)
+}
+
+fn servers(backend: &Backend) -> impl Iterator<Item = &Server> {
+    backend.servers.iter().map(|one| &one.server)
+}
+
+fn one_speaks_tls<'a>(mut servers: impl Iterator<Item = &'a Server>) -> bool {
+    servers.any(|server| matches!(server, Server::Tcp { tls: true, .. }))
+}
+
+fn authorities<'a>(servers: impl Iterator<Item = &'a Server>, tls: &BackendTls) -> Option<String> {
     match &tls.roots {
-        _ if !speaks_tls(server) => None,
+        _ if !one_speaks_tls(servers) => None,
         Roots::System => Some("system".into()),
         Roots::File(path) => Some(path.display().to_string()),
         Roots::AcceptAny => None,
     }
 }
 
-fn verify(server: &Server, tls: &BackendTls) -> Option<String> {
+fn verify<'a>(servers: impl Iterator<Item = &'a Server>, tls: &BackendTls) -> Option<String> {
     let shown = word(tls.roots == Roots::AcceptAny, "accept-any-certificate", "true");
-    shown.filter(|_| speaks_tls(server))
+    shown.filter(|_| one_speaks_tls(servers))
 }
 
 #[cfg(test)]
@@ -237,6 +276,7 @@ mod tests {
         "backend.name",
         "backend.servers",
         "backend.servers.url",
+        "backend.servers.weight",
         // In the list of certificates.
         "listener.tls.cert",
         "listener.tls.key",

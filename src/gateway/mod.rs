@@ -6,19 +6,22 @@ mod ask;
 mod farewell;
 mod head;
 mod judge;
+mod reach;
 mod usher;
 
+use crate::backend::pool::Place;
 use crate::drain::{Ordered, Seat, Sessions};
 use crate::handshake::client_cert::ClientCertificate;
 use crate::handshake::forward::{self, Hop};
-use crate::handshake::reply::{self, Agreed, Offer};
+use crate::handshake::reply::{Agreed, Offer};
 use crate::handshake::request::{Asked, Upgrade, Wants};
 use crate::keyring::Keyrings;
 use crate::net::auth::AuthServer;
-use crate::net::dial::{Dialer, Introduction};
+use crate::net::dial::Introduction;
 use crate::net::farewell::{Farewell, Farewells};
-use crate::net::http::{self as backend_http, Answer, Exchange, NotSent, RequestBody};
+use crate::net::http::Exchange;
 use crate::net::splice::{Splice, Taken};
+use crate::net::upstream::Upstream;
 use crate::observe::log::QueryValues;
 use crate::policy::address::TrustedProxies;
 use crate::policy::counts::Counted;
@@ -34,14 +37,14 @@ use bytes::Bytes;
 use head::request_id;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, request};
-use http_body_util::{Either, Empty, Full};
-use hyper::body::{Body, Incoming};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use judge::{forwarded_offer, judge_origin};
+use reach::{Reached, Tried, brought_token, sticky_line};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -77,7 +80,7 @@ pub struct Begun {
 pub struct Gateway {
     pub routes: RouteTable,
     /// By the index that a route carries.
-    pub backends: Vec<Dialer>,
+    pub backends: Vec<Upstream>,
     /// By the name of the route that asks.
     pub auth_servers: HashMap<String, AuthServer>,
     pub trusted: TrustedProxies,
@@ -116,6 +119,7 @@ pub struct Connection {
 /// A backend connection that is to be used again.
 pub struct Kept {
     backend: usize,
+    endpoint: u64,
     /// A proxy in front of us may send requests of several clients over one connection: what the backend was told of the
     /// first of them is not true of the others.
     introduction: Introduction,
@@ -262,37 +266,36 @@ impl Gateway {
         let route = permit.route;
         let seat =
             self.sessions.enter().ok_or_else(|| Refusal::Draining.because("the gateway is draining"))?;
-        let dialer = self.dialer(route)?;
         // hyper's own way to the client's stream: the backend's request must not carry it.
         let can_switch = head.extensions.remove::<OnUpgrade>();
         can_switch.ok_or_else(|| Refusal::BadRequest.because("this connection cannot be upgraded"))?;
 
+        let upstream = self.upstream(route)?;
+        let brought = brought_token(upstream.backend(), &head.headers);
         self.prepare(visit, &permit, &mut head, true)?;
         let deflate =
             forward::narrow_extensions(&mut head.headers, route.compression == Compression::Passthrough);
         let subprotocols = forwarded_offer(route, &upgrade.subprotocols, &mut head.headers);
         let offer = Offer { key: &upgrade.key, subprotocols: &subprotocols, deflate };
-        let limit = dialer.backend().upgrade_timeout;
-        let quiet = route.rules.heartbeat.ping_interval.backend.unwrap_or(Duration::MAX);
-        let backend = dialer.dial(quiet, &introduction(visit, dialer)).await?;
-        let request = Request::from_parts(head, Either::Right(Empty::new()));
-        let (mut response, backend) = match backend_http::upgrade(backend, request, limit).await? {
-            Answer::Switching(response, stream, early) => (response, Taken { stream, early }),
-            Answer::Other(response) => {
+        let Reached { tried, place } = self.reach(visit, &permit, offer, head).await?;
+        let cookie =
+            sticky_line(upstream, place.endpoint(), brought.as_deref(), visit.seen.scheme == "https");
+        let (mut response, backend, agreed) = match tried {
+            Tried::Switched { response, backend, agreed } => (response, backend, agreed),
+            Tried::Answered(response) => {
                 log_passed_on(visit, route, response.status());
-                let mut response = self.pass_on(route, response);
+                let mut response = self.pass_on(route, response, cookie);
                 // What came glued to the request was meant for the stream: it must not be read as another request.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 return Ok(response.into());
             }
         };
-        let agreed = reply::verify(response.headers(), offer)
-            .map_err(|why| Refusal::BackendAnswer.because(format!("{}: {why}", dialer.backend().server)))?;
-        let mut session = self.open_session(visit, &permit, dialer, &agreed, seat);
+        let mut session = self.open_session(visit, &permit, place, &agreed, seat);
         session.hold(permit.counted);
         let begun = Begun { session, backend, route: route.clone(), deflate: agreed.deflate };
         response.extensions_mut().remove::<OnUpgrade>();
         forward::response_headers(response.headers_mut(), &route.headers, true);
+        response.headers_mut().extend(cookie.map(|line| (header::SET_COOKIE, line)));
         let response = response.map(|_| Either::Right(Full::default()));
         Ok(Answered { response, behind: Some(Behind::Session(begun)) })
     }
@@ -305,69 +308,31 @@ impl Gateway {
         body: Incoming,
     ) -> Result<Response<ResponseBody>, Refused> {
         let route = permit.route;
-        let dialer = self.dialer(route)?;
         head.extensions.remove::<OnUpgrade>();
+        let upstream = self.upstream(route)?;
+        let brought = brought_token(upstream.backend(), &head.headers);
         self.prepare(visit, permit, &mut head, false)?;
-        // A poll may hang for as long as a quiet session may.
-        let limit = route.rules.timeouts.idle.unwrap_or(Duration::MAX);
-        let mut idle = visit.connection.idle.lock().await;
-        let backend = route.backend;
-        let introduction = introduction(visit, dialer);
-        let mut kept =
-            idle.take().filter(|kept| kept.backend == backend && kept.introduction == introduction);
-        if let Some(Kept { exchange, .. }) = &mut kept
-            && !exchange.is_ready().await
-        {
-            kept = None;
-        }
-        let harmless = head.method.is_safe() && body.is_end_stream();
-        let spare = (kept.is_some() && harmless).then(|| head.clone());
-        let mut request: Request<RequestBody> = Request::from_parts(head, Either::Left(body));
-        if let Some(mut kept) = kept {
-            match kept.exchange.plain(request, limit).await {
-                Ok(response) => {
-                    *idle = Some(kept);
-                    return self.answer_plain(route, response);
-                }
-                // The backend closed it just then; of this request it has seen nothing.
-                Err(NotSent { request: Some(unsent), .. }) => request = unsent,
-                // Or it may have. What only asks may ask twice (RFC 9110 9.2.2).
-                Err(NotSent { refused, hung_up: true, .. }) => {
-                    request = Request::from_parts(spare.ok_or(refused)?, Either::Right(Empty::new()));
-                }
-                Err(NotSent { refused, .. }) => return Err(refused),
-            }
-        }
-        let stream = dialer.dial(Duration::MAX, &introduction).await?;
-        let mut exchange = Exchange::begin(stream).await?;
-        let response = exchange.plain(request, limit).await.map_err(|not_sent| not_sent.refused)?;
-        *idle = Some(Kept { backend, introduction, exchange });
-        self.answer_plain(route, response)
-    }
-
-    fn answer_plain(
-        &self,
-        route: &Route,
-        response: Response<Incoming>,
-    ) -> Result<Response<ResponseBody>, Refused> {
+        let (response, place) = self.reach_plain(visit, permit, head, body).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Refusal::BackendAnswer.because("a 101 to a request that asked for no upgrade"));
         }
-        Ok(self.pass_on(route, response))
+        let cookie =
+            sticky_line(upstream, place.endpoint(), brought.as_deref(), visit.seen.scheme == "https");
+        Ok(self.pass_on(route, response, cookie))
     }
 
     /// A backend's answer goes to the client as it is.
-    fn pass_on(&self, route: &Route, mut response: Response<Incoming>) -> Response<ResponseBody> {
+    fn pass_on(
+        &self,
+        route: &Route,
+        mut response: Response<Incoming>,
+        cookie: Option<HeaderValue>,
+    ) -> Response<ResponseBody> {
         response.extensions_mut().remove::<OnUpgrade>();
         forward::response_headers(response.headers_mut(), &route.headers, false);
+        response.headers_mut().extend(cookie.map(|line| (header::SET_COOKIE, line)));
         *response.version_mut() = http::Version::HTTP_11;
         response.map(Either::Left)
-    }
-
-    fn dialer(&self, route: &Route) -> Result<&Dialer, Refused> {
-        self.backends
-            .get(route.backend)
-            .ok_or_else(|| Refusal::BackendConnect.because(format!("route {} has no backend", route.name)))
     }
 
     /// Makes the client's head the backend's: normal path, forwarded headers, the route's edits.
@@ -379,8 +344,14 @@ impl Gateway {
         upgrade: bool,
     ) -> Result<(), Refused> {
         let route = permit.route;
-        let server = self.dialer(route)?.authority();
-        forward::request_headers(&mut head.headers, visit.hop(), &route.headers, server, upgrade);
+        // Which server it is, and so what it is called, is not known yet.
+        forward::request_headers(
+            &mut head.headers,
+            visit.hop(),
+            &route.headers,
+            &visit.asked.authority,
+            upgrade,
+        );
         for (name, values) in &permit.headers {
             forward::vouch(&mut head.headers, name, values.iter().cloned());
         }
@@ -397,10 +368,11 @@ impl Gateway {
         &self,
         visit: &Visit<'_>,
         permit: &Permit<'_>,
-        dialer: &Dialer,
+        place: Place,
         agreed: &Agreed,
         seat: Seat,
     ) -> Session {
+        seat.handle().sent_to(place.endpoint().id);
         if let Some(at) = permit.expires {
             seat.handle().order(Ordered { order: Order::TokenExpired, code: TOKEN_EXPIRED, at });
         }
@@ -408,7 +380,8 @@ impl Gateway {
             id: visit.id.into(),
             route: permit.route.clone(),
             listener: visit.connection.listener.clone(),
-            backend: dialer.label(),
+            place,
+            counted: Box::default(),
             client: visit.seen.client,
             subprotocol: agreed.subprotocol.as_deref().map(|name| shown_subprotocol(name).into()),
         };
@@ -417,13 +390,6 @@ impl Gateway {
         let opened = Opened { host, path, deflate: agreed.deflate, tls: visit.connection.tls, client_cert };
         Session::open(facts, opened, seat, self.access_log)
     }
-}
-
-/// The client to the backend. What `X-Forwarded-For` says of it has no port.
-fn introduction(visit: &Visit<'_>, dialer: &Dialer) -> Introduction {
-    let connection = visit.connection;
-    let port = if visit.seen.client == connection.peer { connection.peer_port } else { 0 };
-    dialer.introduce(visit.seen.client.map(|address| SocketAddr::new(address, port)), connection.local)
 }
 
 /// 3000, "unauthorized", is registered for what HTTP says with 401 (IANA, WebSocket Close Code Number Registry).

@@ -11,6 +11,11 @@ pub fn is_valid_key(key: &[u8]) -> bool {
     key.len() == 24 && STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16)
 }
 
+/// The key of a request of our own, from 16 random bytes.
+pub fn new_key(random: u128) -> String {
+    STANDARD.encode(random.to_ne_bytes())
+}
+
 /// What the server's answer to this key has to say.
 pub fn accept_for(key: &[u8]) -> String {
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
@@ -24,6 +29,11 @@ mod tests {
     #[test]
     fn the_example_of_the_rfc() {
         assert_eq!(accept_for(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn a_key_of_our_own_is_one() {
+        assert!(is_valid_key(new_key(0).as_bytes()) && is_valid_key(new_key(u128::MAX).as_bytes()));
     }
 
     #[test]

@@ -11,5 +11,5 @@ pub mod reply;
 pub mod request;
 
 pub use address::address_text;
-pub use key::{accept_for, is_valid_key};
+pub use key::{accept_for, is_valid_key, new_key};
 pub use list::{elements, tokens};

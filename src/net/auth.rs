@@ -40,9 +40,9 @@ impl AuthServer {
             connect_timeout: settings.timeout,
             upgrade_timeout: settings.timeout,
             tls: settings.tls.clone(),
-            ..Backend::new(&label, settings.server.clone())
+            ..Backend::new(&label, [settings.server.clone()])
         };
-        Ok(AuthServer { dialer: Dialer::new(server)?.called(&label), settings, label })
+        Ok(AuthServer { dialer: Dialer::one(&server, &label)?, settings, label })
     }
 
     pub fn label(&self) -> &str {

@@ -4,7 +4,7 @@
 pub use super::pem::{read_certificates, read_key};
 
 use super::tls_server::note_asked_name;
-use crate::backend::{BackendTls, Roots};
+use crate::backend::{BackendTls, Identity, Roots};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -150,13 +150,19 @@ pub fn client_config(settings: &BackendTls) -> Result<Arc<ClientConfig>, String>
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let mut config = match &settings.roots {
-        Roots::System => builder.with_root_certificates(system_roots()?).with_no_client_auth(),
-        Roots::File(path) => builder.with_root_certificates(roots_from(path)?).with_no_client_auth(),
-        Roots::AcceptAny => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AcceptAny(provider())))
-            .with_no_client_auth(),
+    let builder = match &settings.roots {
+        Roots::System => builder.with_root_certificates(system_roots()?),
+        Roots::File(path) => builder.with_root_certificates(roots_from(path)?),
+        Roots::AcceptAny => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider())))
+        }
+    };
+    let mut config = match &settings.identity {
+        None => builder.with_no_client_auth(),
+        Some(Identity { cert, key }) => {
+            let certified = builder.with_client_auth_cert(read_certificates(cert)?, read_key(key)?);
+            certified.map_err(|error| format!("{}: {error}", cert.display()))?
+        }
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))

@@ -1,5 +1,6 @@
 //! What the operator sees.
 
 pub mod log;
+pub mod servers;
 pub mod sparing;
 mod text;

@@ -9,7 +9,8 @@ impl Relay {
     /// The first reason to end is the one that is reported.
     pub(super) fn begin(&mut self, by: By, cause: Cause, about: Option<Side>, close: &Close, now: Moment) {
         if self.closing.is_none() {
-            let outcome = Outcome { by, cause, about, close: close.clone() };
+            let lived = now.since(self.opened);
+            let outcome = Outcome { by, cause, about, close: close.clone(), lived };
             let deadline = now + self.rules.timeouts.close;
             self.closing = Some(Box::new(Closing { outcome, deadline }));
         }

@@ -1,6 +1,7 @@
 //! How a session ended: who, why, with which words, and what had passed by then.
 
 use crate::frame::{Close, Kind, Run, Side, Violation};
+use std::time::Duration;
 
 /// Who ended the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +99,8 @@ pub struct Outcome {
     pub about: Option<Side>,
     /// A peer's own Close as it was said; otherwise what we told the peer it was about, or else the client.
     pub close: Close,
+    /// How old the session was when its end began: the closing handshake is not its life.
+    pub lived: Duration,
 }
 
 impl Outcome {

@@ -28,6 +28,7 @@ mod logs;
 mod memory;
 mod origin;
 mod plain_http;
+mod pools;
 mod processes;
 mod proxy_protocol;
 mod rates;

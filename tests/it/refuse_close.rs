@@ -244,7 +244,7 @@ fn what_an_auth_server_said() {
         ("401 Unauthorized", 401, 3000, "auth_refused"),
         ("403 Forbidden", 403, 3003, "auth_refused"),
         ("302 Found", 302, 1008, "auth_refused"),
-        ("500 Oh", 500, 1008, "auth_failed"),
+        ("500 Oh", 500, 1013, "auth_failed"),
         ("garbage", 502, 1013, "auth_answer"),
         ("", 504, 1013, "auth_timeout"),
     ] {

@@ -55,7 +55,7 @@ impl Target {
 /// TLS 1.3 with the group and the cipher that every one of the proxies has. Pinned, so that they all do the same work
 /// whatever each would prefer.
 fn tls_config(certificate: &Path, resume: bool) -> Result<Arc<ClientConfig>, String> {
-    let accept_any = BackendTls { roots: Roots::AcceptAny, server_name: None };
+    let accept_any = BackendTls { roots: Roots::AcceptAny, ..BackendTls::default() };
     // The gateway's own provider: what links into it is what links into us.
     let mut provider = client_config(&accept_any)?.crypto_provider().as_ref().clone();
     provider.kx_groups.retain(|group| group.name() == NamedGroup::X25519);

@@ -9,6 +9,7 @@ pub mod pipe;
 mod poll;
 
 use super::stream::Stream;
+use crate::clock::moment;
 use crate::frame::{Control, Pair, Side};
 use crate::moment::Moment;
 use crate::relay::{Effect, Lost, Opening, Outcome, Relay, Rules};
@@ -19,9 +20,8 @@ use pipe::Pipe;
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -88,17 +88,6 @@ enum Moved {
 struct Ending {
     outcome: Outcome,
     deadline: Moment,
-}
-
-/// Moments count from here, those of all sessions alike.
-static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-fn moment(instant: Instant) -> Moment {
-    Moment::default() + instant.saturating_duration_since(*ORIGIN)
-}
-
-fn instant(moment: Moment) -> Instant {
-    *ORIGIN + Duration::from_nanos(moment.nanos())
 }
 
 impl Splice {

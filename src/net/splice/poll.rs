@@ -1,6 +1,7 @@
 //! The session as a future: whose turn it is, the clock, orders from outside, and the way out.
 
-use super::{Moved, Splice, TURNS, instant, moment};
+use super::{Moved, Splice, TURNS};
+use crate::clock::{instant, moment};
 use crate::drain::Ordered;
 use crate::frame::{Pair, Side};
 use crate::moment::Moment;

@@ -11,6 +11,7 @@ mod front;
 mod gateway;
 mod process;
 mod raw;
+mod servant;
 mod signer;
 mod tls;
 
@@ -22,6 +23,7 @@ pub use front::{Front, expect_refusal};
 pub use gateway::{Gateway, kill};
 pub use process::Process;
 pub use raw::{ACCEPT, Backend, KEY, Raw, upgrade_request, upgrade_response};
+pub use servant::{Manner, Servant};
 pub use signer::{Signer, jwks, now};
 pub use tls::{Authority, TlsClient, TlsRaw};
 

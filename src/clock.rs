@@ -1,0 +1,20 @@
+//! The process's clock: moments are counted from its start, those of everything alike.
+
+use crate::moment::Moment;
+use std::sync::LazyLock;
+use std::time::Duration;
+use tokio::time::Instant;
+
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+pub fn now() -> Moment {
+    moment(Instant::now())
+}
+
+pub fn moment(instant: Instant) -> Moment {
+    Moment::default() + instant.saturating_duration_since(*ORIGIN)
+}
+
+pub fn instant(moment: Moment) -> Instant {
+    *ORIGIN + Duration::from_nanos(moment.nanos())
+}

@@ -1,0 +1,107 @@
+//! A backend at work: its pool, with what reaching its servers takes.
+
+use super::dial::{Dialer, Introduction, share};
+use super::resolve::Name;
+use super::stream::Stream;
+use crate::backend::Backend;
+use crate::backend::pool::{Asked, Endpoint, NoServer, Place, Pool};
+use crate::moment::Moment;
+use crate::observe::servers::log_change;
+use crate::refusal::{Refusal, Refused};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub struct Upstream {
+    pool: Arc<Pool>,
+    /// By the place of the server.
+    dialers: Vec<Dialer>,
+    names: Vec<Arc<Name>>,
+}
+
+impl Upstream {
+    pub fn new(backend: Backend) -> Result<Upstream, String> {
+        let dialers = Dialer::all(&backend)?;
+        let pool = Arc::new(Pool::new(backend));
+        let names = Name::all(&pool);
+        Ok(Upstream { pool, dialers, names })
+    }
+
+    pub fn backend(&self) -> &Backend {
+        self.pool.backend()
+    }
+
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// An endpoint of this pool has a server of this backend.
+    pub fn dialer(&self, endpoint: &Endpoint) -> &Dialer {
+        &self.dialers[endpoint.server]
+    }
+
+    /// Sees to it that every name has its addresses. What is wrong with one that has none.
+    pub async fn resolve(&self, now: Moment) -> Option<String> {
+        let mut unresolved = None;
+        for name in &self.names {
+            unresolved = name.refresh(&self.pool, now).await.err().or(unresolved);
+        }
+        unresolved
+    }
+
+    /// The next server for a client, with a place at it.
+    pub async fn pick(&self, asked: &mut Asked<'_>) -> Result<Place, NoPlace> {
+        let unresolved = self.resolve(asked.now).await;
+        self.pool.pick(asked).map_err(|none| NoPlace { none, unresolved })
+    }
+
+    /// A connection to the server of `place`.
+    pub async fn dial(
+        &self,
+        place: &Place,
+        quiet: Duration,
+        introduction: &Introduction,
+    ) -> Result<Stream, Refused> {
+        let endpoint = place.endpoint();
+        let limit = share(self.backend().connect_timeout, self.pool.addresses(endpoint.server));
+        self.dialer(endpoint).dial_at(&endpoint.address, limit, quiet, introduction).await
+    }
+
+    /// The server of `place` gave a client its 101.
+    pub fn opened(&self, place: &Place, now: Moment) {
+        let endpoint = place.endpoint();
+        log_change(endpoint, endpoint.health(|health| health.opened(now)), "");
+    }
+
+    /// The server of `place` failed a client.
+    pub fn failed(&self, place: &Place, refused: &Refused, now: Moment) {
+        if refused.refusal.is_the_servers_fault() {
+            let endpoint = place.endpoint();
+            self.names.iter().for_each(|name| name.doubt(endpoint.server));
+            log_change(endpoint, endpoint.health(|health| health.failed(now)), &refused.detail);
+        }
+    }
+}
+
+/// Why a client gets no server.
+#[derive(Debug)]
+pub struct NoPlace {
+    pub none: NoServer,
+    unresolved: Option<String>,
+}
+
+impl NoPlace {
+    pub fn refused(self, backend: &Backend) -> Refused {
+        let name = &backend.name;
+        match (self.none, self.unresolved) {
+            (NoServer::NoAddress, Some(why)) => Refusal::BackendDns.because(why),
+            (NoServer::Full, _) => {
+                let most = backend.max_connections.unwrap_or(usize::MAX);
+                let detail = format!("every server of backend {name} has its max_connections of {most}");
+                Refusal::BackendFull.because(detail)
+            }
+            (NoServer::AllTried | NoServer::NoAddress, _) => {
+                Refusal::BackendConnect.because(format!("backend {name} has no server"))
+            }
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Several servers behind one route: who gets the next client, and what becomes of those that a server fails.
+
+use crate::support::*;
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// A gateway in front of these, with more TOML for the backend and for the file.
+fn gateway(servants: &[&Servant], backend: &str, rest: &str) -> Gateway {
+    let servers: Vec<String> = servants.iter().map(|servant| format!("{:?}", servant.url())).collect();
+    Gateway::start(&format!(
+        "{rest}\n[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"pool\"\n\
+         [[backend]]\nname = \"pool\"\nservers = [{}]\n{backend}\n",
+        servers.join(", ")
+    ))
+}
+
+fn servants<const N: usize>(manners: [Manner; N]) -> [Servant; N] {
+    let mut names = ["a", "b", "c", "d"].iter();
+    manners.map(|manner| Servant::start(names.next().unwrap(), manner))
+}
+
+/// The answer's head, and the connection.
+fn ask(gateway: &Gateway, request: &Ask) -> (String, Raw) {
+    let mut client = gateway.connect();
+    client.send(request.bytes());
+    (client.head(), client)
+}
+
+/// A session; held as long as the connection.
+fn open(gateway: &Gateway) -> Raw {
+    let (head, client) = ask(gateway, &Ask::new());
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    client
+}
+
+/// The server that the next session to open went to.
+fn server_of_next(gateway: &Gateway) -> String {
+    let line = gateway.wait_for("session opened", |line| line["message"] == "session opened");
+    line["backend"].as_str().unwrap().to_string()
+}
+
+fn count(gateway: &Gateway, sessions: usize) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    for _ in 0..sessions {
+        *counts.entry(server_of_next(gateway)).or_default() += 1;
+    }
+    counts
+}
+
+fn failed(gateway: &Gateway) -> Value {
+    gateway.wait_for("server failed", |line| {
+        line["message"].as_str().is_some_and(|message| message.starts_with("server failed"))
+    })
+}
+
+#[test]
+fn sessions_are_spread_over_all_servers_and_by_weight() {
+    let [a, b] = servants([Manner::Serve; 2]);
+    for balance in ["least_conn", "round_robin", "p2c"] {
+        let gateway = gateway(&[&a, &b], &format!("balance = {balance:?}"), "");
+        let held: Vec<Raw> = (0..20).map(|_| open(&gateway)).collect();
+        let counts = count(&gateway, held.len());
+        let slack = if balance == "p2c" { 2 } else { 0 };
+        assert!(counts.values().all(|got| got.abs_diff(10) <= slack), "{balance}: {counts:?}");
+    }
+    let servers = format!("{{ url = {:?}, weight = 3 }}, {:?}", a.url(), b.url());
+    let gateway = Gateway::start(&format!(
+        "[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"pool\"\n\
+         [[backend]]\nname = \"pool\"\nservers = [{servers}]\n"
+    ));
+    let held: Vec<Raw> = (0..20).map(|_| open(&gateway)).collect();
+    assert_eq!(count(&gateway, held.len())[&a.url()], 15);
+}
+
+#[test]
+fn a_session_that_ends_makes_room() {
+    let [a, b] = servants([Manner::Serve; 2]);
+    let gateway = gateway(&[&a, &b], "max_connections = 1", "");
+    let (first, second) = (open(&gateway), open(&gateway));
+    let (head, _) = ask(&gateway, &Ask::new());
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert_eq!(values(&head, "x-framegate-cause"), ["limit.backend"]);
+    assert_eq!(values(&head, "retry-after"), ["5"]);
+    let line = gateway.refused();
+    assert!(line["detail"].as_str().unwrap().contains("max_connections of 1"), "{line}");
+    // A plain request is no session.
+    assert!(ask(&gateway, &Ask::plain()).0.starts_with("HTTP/1.1 200 "));
+    drop(first);
+    gateway.ended();
+    drop(open(&gateway));
+    drop(second);
+}
+
+/// The client of a server that fails in any way gets another one, and never hears of it.
+#[test]
+fn a_server_that_fails_costs_no_client_its_session() {
+    let settings = "upgrade_timeout = \"300ms\"\nbalance = \"round_robin\"";
+    for manner in
+        [Manner::Silence, Manner::Garbage, Manner::WrongAccept, Manner::Answer(502), Manner::Answer(503)]
+    {
+        let [bad, good] = servants([manner, Manner::Serve]);
+        let gateway = gateway(&[&bad, &good], settings, "");
+        let held: Vec<Raw> = (0..6).map(|_| open(&gateway)).collect();
+        assert_eq!(count(&gateway, held.len()), HashMap::from([(good.url(), 6)]), "{manner:?}");
+        if let Manner::Answer(_) = manner {
+            assert!(bad.met() >= 3, "an application that is busy is no server that failed: {manner:?}");
+        } else {
+            assert_eq!(failed(&gateway)["server"], bad.url(), "{manner:?}");
+            assert_eq!(bad.met(), 1, "{manner:?}: it is left alone then");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_costs_no_client_its_session() {
+    let (gone, [good]) = (Servant::gone(), servants([Manner::Serve]));
+    let front = gateway(&[&gone, &good], "balance = \"round_robin\"", "");
+    let held: Vec<Raw> = (0..6).map(|_| open(&front)).collect();
+    assert_eq!(count(&front, held.len()), HashMap::from([(good.url(), 6)]));
+    assert_eq!(failed(&front)["left_alone_ms"], 1000);
+    // Plain requests too, body and all: the server that was not reached has seen nothing.
+    let front = gateway(&[&gone, &good], "balance = \"round_robin\"", "");
+    for _ in 0..2 {
+        let post = Ask::plain().line("POST / HTTP/1.1").with(&["Content-Length: 4"]).behind("body");
+        let (head, _) = ask(&front, &post);
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    }
+}
+
+#[test]
+fn without_retries_the_first_failure_is_the_clients() {
+    let [bad, good] = servants([Manner::Garbage, Manner::Serve]);
+    let gateway = gateway(&[&bad, &good], "retries = \"none\"\nbalance = \"round_robin\"", "");
+    let (head, _) = ask(&gateway, &Ask::new());
+    assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
+    assert_eq!(good.met(), 0);
+    // And the next one goes elsewhere.
+    drop(open(&gateway));
+}
+
+#[test]
+fn when_nobody_is_left_the_last_answer_stands() {
+    let servants = servants([Manner::Answer(503); 3]);
+    let [a, b, c] = &servants;
+    let gateway = gateway(&[a, b, c], "retries = 2", "");
+    let (head, mut client) = ask(&gateway, &Ask::new());
+    assert!(head.starts_with("HTTP/1.1 503 So"), "{head}");
+    assert_eq!(values(&head, "x-framegate-cause"), [""; 0]);
+    assert_eq!(client.rest().len(), 1, "with its body");
+    assert_eq!(servants.iter().map(Servant::met).collect::<Vec<_>>(), [1, 1, 1]);
+}
+
+#[test]
+fn any_other_answer_is_the_clients_at_once() {
+    for status in [401, 404, 429, 500] {
+        let [a, b] = servants([Manner::Answer(status); 2]);
+        let gateway = gateway(&[&a, &b], "", "");
+        assert!(ask(&gateway, &Ask::new()).0.starts_with(&format!("HTTP/1.1 {status} ")));
+        assert_eq!(a.met() + b.met(), 1);
+    }
+}
+
+#[test]
+fn with_everybody_down_somebody_is_tried_all_the_same() {
+    let [a, b] = servants([Manner::Garbage; 2]);
+    let gateway = gateway(&[&a, &b], "", "");
+    assert!(ask(&gateway, &Ask::new()).0.starts_with("HTTP/1.1 502 "));
+    failed(&gateway);
+    failed(&gateway);
+    a.behave(Manner::Serve);
+    b.behave(Manner::Serve);
+    drop(open(&gateway));
+}
+
+#[test]
+fn a_server_whose_sessions_die_at_once_is_left_alone() {
+    let [bad, good] = servants([Manner::HangUp, Manner::Serve]);
+    let gateway = gateway(&[&bad, &good], "balance = \"round_robin\"", "");
+    let mut held = Vec::new();
+    let mut lost = 0;
+    while lost < 3 {
+        let client = open(&gateway);
+        if server_of_next(&gateway) == bad.url() {
+            lost += 1;
+            gateway.expect_ended("backend", "backend_lost");
+        } else {
+            held.push(client);
+        }
+    }
+    assert_eq!(failed(&gateway)["server"], bad.url());
+    let more: Vec<Raw> = (0..4).map(|_| open(&gateway)).collect();
+    assert_eq!(count(&gateway, more.len()), HashMap::from([(good.url(), 4)]));
+}
+
+#[test]
+fn a_cookie_leads_back_to_its_server() {
+    let servants = servants([Manner::Serve; 3]);
+    let [a, b, c] = &servants;
+    let gateway =
+        gateway(&[a, b, c], "sticky = { cookie = \"at\", ttl = \"2h\" }\nbalance = \"round_robin\"", "");
+    let mut cookies = HashMap::new();
+    for _ in 0..3 {
+        let (head, _client) = ask(&gateway, &Ask::new());
+        let [line] = &values(&head, "set-cookie")[..] else { panic!("{head}") };
+        let (cookie, attributes) = line.split_once(';').unwrap();
+        assert_eq!(attributes, " Path=/; Max-Age=7200; HttpOnly; SameSite=Lax");
+        let token = cookie.strip_prefix("at=").unwrap();
+        assert!(token.len() == 16 && token.bytes().all(|byte| byte.is_ascii_hexdigit()), "{token}");
+        cookies.insert(server_of_next(&gateway), cookie.to_string());
+    }
+    assert_eq!(cookies.len(), 3);
+    for (server, cookie) in &cookies {
+        let cookie = format!("Cookie: x=y; {cookie}");
+        for _ in 0..3 {
+            let (head, _client) = ask(&gateway, &Ask::new().with(&[&cookie]));
+            assert_eq!(values(&head, "set-cookie"), [""; 0], "it has it already");
+            assert_eq!(server_of_next(&gateway), *server);
+            let (head, mut client) = ask(&gateway, &Ask::plain().with(&[&cookie]));
+            assert_eq!(values(&head, "set-cookie"), [""; 0]);
+            let name = String::from_utf8(client.take(1)).unwrap();
+            let there = servants.iter().find(|one| one.url() == *server).unwrap();
+            assert_eq!(name, there.name, "polling and the socket meet one server");
+        }
+    }
+    // Made up, or of a server that is no more: a new one.
+    let (head, _client) = ask(&gateway, &Ask::plain().with(&["Cookie: at=0123456789abcdef"]));
+    assert_eq!(values(&head, "set-cookie").len(), 1);
+}
+
+#[test]
+fn a_cookie_is_secure_where_the_client_came_over_tls() {
+    let [a] = servants([Manner::Serve]);
+    let gateway = gateway(&[&a], "sticky = { cookie = \"at\" }", "trusted_proxies = [\"127.0.0.0/8\"]");
+    let (head, _client) = ask(&gateway, &Ask::new().with(&["X-Forwarded-Proto: https"]));
+    assert!(values(&head, "set-cookie")[0].ends_with("; Secure"), "{head}");
+}
+
+#[test]
+fn a_key_has_one_server() {
+    let [a, b, c] = servants([Manner::Serve; 3]);
+    let gateway = gateway(&[&a, &b, &c], "balance = \"hash\"\nhash_on = \"header:x-user\"", "");
+    let mut servers = HashMap::new();
+    for round in 0..2 {
+        for user in 0..12 {
+            let (_, _client) = ask(&gateway, &Ask::new().with(&[&format!("X-User: {user}")]));
+            let server = server_of_next(&gateway);
+            let before = servers.insert(user, server.clone());
+            assert!(round == 0 || before == Some(server), "user {user}");
+        }
+    }
+    let used: std::collections::HashSet<_> = servers.values().collect();
+    assert_eq!(used.len(), 3, "{servers:?}");
+}
+
+#[test]
+fn a_name_stands_for_all_its_addresses() {
+    // On one of the two that the name has; which of them the resolver names first does not matter.
+    let servant = Servant::start("a", Manner::Serve);
+    let gateway = Gateway::start(&format!(
+        "[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"pool\"\n\
+         [[backend]]\nname = \"pool\"\nservers = [\"ws://localhost:{}\"]\nretries = \"none\"\n",
+        servant.address.port()
+    ));
+    let held: Vec<Raw> = (0..4).map(|_| open(&gateway)).collect();
+    let label = format!("ws://localhost:{} (127.0.0.1)", servant.address.port());
+    assert_eq!(count(&gateway, held.len()), HashMap::from([(label, 4)]));
+}
+
+const PROBES: &str = "[backend.health]\ninterval = \"50ms\"\ntimeout = \"50ms\"\nfall = 2\nrise = 2\n";
+
+fn probes_say(gateway: &Gateway, word: &str, server: &Servant) -> Value {
+    let url = server.url();
+    gateway.wait_for(word, |line| {
+        line["message"].as_str().is_some_and(|message| message.contains(&format!("server is {word}")))
+            && line["server"] == url.as_str()
+    })
+}
+
+#[test]
+fn probes_of_each_kind_take_a_server_out_and_in_again() {
+    for (kind, fails) in [
+        ("websocket", Manner::Silence),
+        ("websocket", Manner::Answer(200)),
+        ("websocket", Manner::WrongAccept),
+        ("websocket", Manner::HangUp),
+        ("http", Manner::Answer(500)),
+        ("http", Manner::Garbage),
+    ] {
+        let [a, b] = servants([Manner::Serve; 2]);
+        let gateway = gateway(&[&a, &b], &format!("{PROBES}kind = {kind:?}"), "");
+        a.behave(fails);
+        probes_say(&gateway, "down", &a);
+        let held: Vec<Raw> = (0..4).map(|_| open(&gateway)).collect();
+        assert_eq!(count(&gateway, held.len()), HashMap::from([(b.url(), 4)]), "{kind} {fails:?}");
+        a.behave(Manner::Serve);
+        probes_say(&gateway, "up again", &a);
+    }
+}
+
+#[test]
+fn a_probe_that_is_not_taken_at_all() {
+    let (gone, [b]) = (Servant::gone(), servants([Manner::Serve]));
+    let gateway = gateway(&[&gone, &b], &format!("{PROBES}kind = \"tcp\""), "");
+    let line = probes_say(&gateway, "down", &gone);
+    assert!(line["why"].as_str().unwrap().contains("cannot connect"), "{line}");
+}
+
+#[test]
+fn the_sessions_of_a_server_that_is_down_are_told_to_come_back() {
+    let [a, b] = servants([Manner::Serve; 2]);
+    let settings = format!("on_server_down = \"close\"\n{PROBES}");
+    let gateway = gateway(&[&a, &b], &settings, "shutdown.close_spread = \"100ms\"");
+    let mut clients: Vec<(String, Raw)> = Vec::new();
+    for _ in 0..10 {
+        let client = open(&gateway);
+        clients.push((server_of_next(&gateway), client));
+    }
+    a.behave(Manner::Silence);
+    probes_say(&gateway, "down", &a);
+    let (at_a, at_b): (Vec<_>, Vec<_>) = clients.into_iter().partition(|(server, _)| *server == a.url());
+    assert_eq!((at_a.len(), at_b.len()), (5, 5));
+    for (_, mut client) in at_a {
+        assert_eq!(client.expect_close(1012), "backend_down");
+        client.send(client_frame(0x88, &close_payload(1012, "")));
+        gateway.expect_ended("gateway", "backend_down");
+    }
+    for (_, mut client) in at_b {
+        client.expect_nothing_yet();
+    }
+}
