@@ -8,6 +8,7 @@ use crate::drain::{Sessions, ShutdownSettings};
 use crate::gateway::{Gateway, Usher};
 use crate::keyring::Keyrings;
 use crate::net::auth::AuthServer;
+use crate::net::descriptors;
 use crate::net::farewell::Farewells;
 use crate::net::listen::{Bind, Bound, ListenerSettings};
 use crate::net::probe;
@@ -49,6 +50,7 @@ pub enum End {
 
 /// Runs until a signal says otherwise. The error says what the operator has to mend.
 pub fn run(setup: Setup) -> Result<End, String> {
+    descriptors::take_all();
     // Signals and the way out; connections have threads of their own.
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.on_thread_park(log::flush).enable_all().build();

@@ -2,7 +2,7 @@
 
 use super::doorstep;
 use super::splice::pipe;
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// How many connections the process takes at a time, as the operator says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,10 +32,17 @@ const FOR_THE_PROCESS: u64 = 16 + doorstep::AT_A_TIME as u64;
 /// listening sockets.
 const FOR_A_LOOP: u64 = 5 + pipe::DESCRIPTORS as u64;
 
+/// Lets the process have as many as it may. The lower limit that a shell or service manager starts programs with is there
+/// for those that use select(2).
+pub fn take_all() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
 impl Descriptors {
-    /// Of this process, when it has so many event loops and each so many listening sockets.
+    /// Of this process once it runs, when it has so many event loops and each so many listening sockets.
     pub fn of_this_process(loops: usize, listeners: usize) -> Descriptors {
-        Descriptors::new(getrlimit(Resource::Nofile).current, loops, listeners)
+        Descriptors::new(getrlimit(Resource::Nofile).maximum, loops, listeners)
     }
 
     fn new(limit: Option<u64>, loops: usize, listeners: usize) -> Descriptors {

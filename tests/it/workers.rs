@@ -50,3 +50,17 @@ fn as_many_as_the_file_says_and_all_at_work() {
         assert!(slept > before[&name], "{name} took no connection");
     }
 }
+
+/// Shells start programs with 1024 descriptors and let them have many more.
+#[test]
+fn the_limit_of_descriptors_is_raised_to_what_is_allowed() {
+    let backend = Backend::start();
+    let config = format!(
+        "workers = 1\n[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = {:?}\n",
+        backend.url()
+    );
+    let gateway = Gateway::start_through("ulimit -S -n 100; ulimit -H -n 300; exec \"$0\" \"$@\"", &config);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.child.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(line.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["300", "300"]);
+}

@@ -54,9 +54,13 @@ impl Gateway {
 
     /// The same, with this many file descriptors and no more.
     pub fn start_with_descriptors(limit: usize, config: &str) -> Gateway {
+        Gateway::start_through(&format!("ulimit -n {limit}; exec \"$0\" \"$@\""), config)
+    }
+
+    /// The same, started by this script of the shell's.
+    pub fn start_through(script: &str, config: &str) -> Gateway {
         let mut shell = Command::new("sh");
-        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
-        shell.args(["-c", &script]).arg(program());
+        shell.args(["-c", script]).arg(program());
         Gateway::spawn(shell, tempfile::tempdir().unwrap(), config)
     }
 
