@@ -3,6 +3,7 @@
 use crate::support::*;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::time::Instant;
 
 /// A gateway in front of these, with more TOML for the backend and for the file.
 fn gateway(servants: &[&Servant], backend: &str, rest: &str) -> Gateway {
@@ -324,6 +325,52 @@ fn the_sessions_of_a_server_that_is_down_are_told_to_come_back() {
         client.send(client_frame(0x88, &close_payload(1012, "")));
         gateway.expect_ended("gateway", "backend_down");
     }
+    for (_, mut client) in at_b {
+        client.expect_nothing_yet();
+    }
+}
+
+/// A server that comes late gets what it lacks; with a slow start, little by little.
+#[test]
+fn a_server_that_is_added_gets_the_next_sessions() {
+    for (slow_start, least, most) in [("none", 500, 500), ("1h", 5, 100)] {
+        let [a, b, c] = servants([Manner::Serve, Manner::Serve, Manner::Silence]);
+        let gateway = gateway(&[&a, &b, &c], &format!("slow_start = {slow_start:?}\n{PROBES}"), "");
+        probes_say(&gateway, "down", &c);
+        let mut held: Vec<Raw> = (0..1000).map(|_| open(&gateway)).collect();
+        let counts = count(&gateway, held.len());
+        assert_eq!(counts, HashMap::from([(a.url(), 500), (b.url(), 500)]));
+        c.behave(Manner::Serve);
+        probes_say(&gateway, "up again", &c);
+        held.extend((0..500).map(|_| open(&gateway)));
+        let got = count(&gateway, 500).get(&c.url()).copied().unwrap_or(0);
+        assert!((least..=most).contains(&got), "{got} with a slow start of {slow_start}");
+    }
+}
+
+/// Of two servers one is killed: its clients hear 1012 at once and are served by the other, and so is everybody else.
+#[test]
+fn a_server_that_is_killed_costs_nobody_new_anything() {
+    let (mut processes, addresses): (Vec<_>, Vec<_>) = (0..2).map(|_| Process::servant()).unzip();
+    let [a, b] = [addresses[0], addresses[1]].map(Servant::elsewhere);
+    let gateway = gateway(&[&a, &b], "", "");
+    let mut clients: Vec<(String, Raw)> = Vec::new();
+    for _ in 0..100 {
+        let client = open(&gateway);
+        clients.push((server_of_next(&gateway), client));
+    }
+    let before = Instant::now();
+    processes.remove(0).signal("KILL");
+    let (at_a, at_b): (Vec<_>, Vec<_>) = clients.into_iter().partition(|(server, _)| *server == a.url());
+    assert_eq!((at_a.len(), at_b.len()), (50, 50));
+    let mut back = Vec::new();
+    for (_, mut client) in at_a {
+        assert_eq!(client.expect_close(1012), "backend_lost");
+        client.send(client_frame(0x88, &close_payload(1012, "")));
+        back.push(open(&gateway));
+    }
+    assert!(before.elapsed() < AT_ONCE, "{:?}", before.elapsed());
+    assert_eq!(count(&gateway, back.len()), HashMap::from([(b.url(), 50)]));
     for (_, mut client) in at_b {
         client.expect_nothing_yet();
     }

@@ -1,6 +1,6 @@
 //! Peers as processes of their own, to be killed and stopped: this test binary, started again.
 
-use super::{Raw, kill, upgrade_request, upgrade_response};
+use super::{Manner, Raw, Servant, kill, upgrade_request, upgrade_response};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -18,6 +18,13 @@ impl Process {
     /// A backend that takes one session and reads on; and where it listens.
     pub fn backend() -> (Process, SocketAddr) {
         let mut process = Process::start("backend");
+        let address = process.says().parse().unwrap();
+        (process, address)
+    }
+
+    /// A backend that serves everybody.
+    pub fn servant() -> (Process, SocketAddr) {
+        let mut process = Process::start("servant");
         let address = process.says().parse().unwrap();
         (process, address)
     }
@@ -79,6 +86,12 @@ fn peer() {
             raw.head();
             raw.send(upgrade_response(""));
             raw
+        }
+        "servant" => {
+            say(Servant::start("servant", Manner::Serve).address);
+            loop {
+                std::thread::park();
+            }
         }
         gateway => {
             let mut raw = Raw::connect(gateway.parse().unwrap());

@@ -53,7 +53,11 @@ impl Servant {
 
     /// One whose port nobody listens at.
     pub fn gone() -> Servant {
-        let address = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        Servant::elsewhere(TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap())
+    }
+
+    /// One that is served by somebody else, if at all.
+    pub fn elsewhere(address: SocketAddr) -> Servant {
         let manner = Arc::new(Mutex::new(Manner::Serve));
         Servant { address, name: "gone".into(), manner, met: Arc::default() }
     }
