@@ -162,7 +162,7 @@ fn bursts_that_are_delayed() {
         let bench = Bench::on_one_loop(&format!("rate = {{ {rate} }}"));
         let mut ends = bench.open();
         ends.exchange("warm");
-        let (before, mut most) = (bench.gateway.pss(), 0);
+        let (before, mut most) = (bench.gateway.resident(), 0);
         let since = Instant::now();
         let (sent, passed) = std::thread::scope(|scope| {
             let mut client = ends.client.stream.try_clone().unwrap();
@@ -174,14 +174,14 @@ fn bursts_that_are_delayed() {
             let mut passed = 0;
             while since.elapsed() < Duration::from_secs(3) {
                 passed += ends.server.some().len();
-                most = most.max(bench.gateway.pss());
+                most = most.max(bench.gateway.resident());
             }
             ends.client.stream.shutdown(std::net::Shutdown::Both).unwrap();
             (offering.join().unwrap(), passed)
         });
         let grew = most.saturating_sub(before);
         println!("{rate}: {} MiB offered, {} taken, {} passed", OFFERED >> 20, sent >> 20, passed >> 20);
-        println!("{rate}: +{} KiB over {} KiB (PSS)", grew / 1024, before / 1024);
+        println!("{rate}: +{} KiB over {} KiB", grew / 1024, before / 1024);
         assert!(sent < OFFERED && passed >= 4 << 20, "{sent} taken, {passed} passed");
         let allowed = (4.0 + since.elapsed().as_secs_f64()) * f64::from(1 << 20) + f64::from(1 << 17);
         assert!(passed as f64 <= allowed, "{passed} of {allowed}");
