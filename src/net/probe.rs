@@ -11,7 +11,6 @@ use crate::clock;
 use crate::frame::{Close, Control, Lane, LaneRules, Opcode, Piece, Side};
 use crate::handshake::new_key;
 use crate::handshake::reply::{self, Offer};
-use crate::observe::servers::log_change;
 use crate::refusal::Refused;
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -41,7 +40,7 @@ pub async fn watch(
                 Err(_) => Err(format!("no answer within {:?}", settings.timeout)),
             };
             let change = endpoint.health(|health| health.probed(found.is_ok(), settings, clock::now()));
-            log_change(endpoint, change, found.as_ref().err().map_or("", |why| why));
+            upstream.changed(endpoint, change, found.as_ref().err().map_or("", |why| why), clock::now());
             if let Some(change) = change {
                 on_change(endpoint, change);
             }

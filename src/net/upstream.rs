@@ -4,6 +4,7 @@ use super::dial::{Dialer, Introduction, share};
 use super::resolve::Name;
 use super::stream::Stream;
 use crate::backend::Backend;
+use crate::backend::health::Change;
 use crate::backend::pool::{Asked, Endpoint, NoServer, Place, Pool};
 use crate::moment::Moment;
 use crate::observe::servers::log_change;
@@ -77,7 +78,16 @@ impl Upstream {
         if refused.refusal.is_the_servers_fault() {
             let endpoint = place.endpoint();
             self.names.iter().for_each(|name| name.doubt(endpoint.server));
-            log_change(endpoint, endpoint.health(|health| health.failed(now)), &refused.detail);
+            self.changed(endpoint, endpoint.health(|health| health.failed(now)), &refused.detail, now);
+        }
+    }
+
+    /// Tells the operator what changed; and, when nobody is left, that.
+    pub fn changed(&self, endpoint: &Endpoint, change: Option<Change>, why: &str, now: Moment) {
+        log_change(endpoint, change, why);
+        if matches!(change, Some(Change::Down | Change::Ejected(_))) && self.pool.standing(now).0 == 0 {
+            let backend = self.backend().name.as_str();
+            tracing::error!(backend, "no server is up; all are tried all the same");
         }
     }
 }

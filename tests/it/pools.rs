@@ -168,6 +168,8 @@ fn with_everybody_down_somebody_is_tried_all_the_same() {
     assert!(ask(&gateway, &Ask::new()).0.starts_with("HTTP/1.1 502 "));
     failed(&gateway);
     failed(&gateway);
+    let message = "no server is up; all are tried all the same";
+    assert_eq!(gateway.wait_for(message, |line| line["message"] == message)["backend"], "pool");
     a.behave(Manner::Serve);
     b.behave(Manner::Serve);
     drop(open(&gateway));
