@@ -5,7 +5,7 @@ use crate::backend::Server;
 use crate::net::listen::Bind;
 use crate::policy::origin::{NotAnOrigin, Origin};
 use http::uri::PathAndQuery;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// `"0.0.0.0:443"`, `"[::]:443"`, `"unix:/path"`.
@@ -122,10 +122,10 @@ fn unix_path(path: &str) -> Result<&str, Complaint> {
     Ok(path)
 }
 
-/// A network whose proxies are trusted: a CIDR, or one address.
+/// A network of clients or proxies: a CIDR, or one address.
 pub fn network(text: &str) -> Result<IpNet, Complaint> {
     if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(IpNet::from(address));
+        return Ok(IpNet::from(address.to_canonical()));
     }
     let network = text.parse::<IpNet>().map_err(|_| {
         Complaint::new(format!("{text:?} is not a network"))
@@ -138,7 +138,19 @@ pub fn network(text: &str) -> Result<IpNet, Complaint> {
             network.addr()
         )));
     }
-    Ok(network)
+    Ok(bare_network(network))
+}
+
+/// `::ffff:10.0.0.0/104` is IPv4's 10.0.0.0/8. Clients are judged by the address that they have without such clothes, so
+/// a network in them would hold nobody, and a list of the denied would deny nobody.
+fn bare_network(network: IpNet) -> IpNet {
+    const CLOTHES: u8 = 96;
+    let bare = || {
+        let IpNet::V6(v6) = network else { return None };
+        let prefix = v6.prefix_len().checked_sub(CLOTHES)?;
+        Ipv4Net::new(v6.addr().to_ipv4_mapped()?, prefix).ok()
+    };
+    bare().map_or(network, IpNet::V4)
 }
 
 /// `host[:port]`, the host in lower case and an IPv6 address in brackets, by the one grammar the program has for it.
@@ -272,6 +284,16 @@ mod tests {
     fn networks() {
         for good in ["10.0.0.0/8", "fd00::/8", "192.0.2.1", "::1", "0.0.0.0/0"] {
             assert!(network(good).is_ok(), "{good}");
+        }
+        for (text, expected) in [
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:10.6.6.6", "10.6.6.6/32"),
+            ("::ffff:10.6.6.6/128", "10.6.6.6/32"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::/0", "::/0"),
+            ("::ffff:0:0:0/96", "::ffff:0:0:0/96"),
+        ] {
+            assert_eq!(network(text).unwrap(), expected.parse::<IpNet>().unwrap(), "{text}");
         }
         for bad in ["10.0.0.0/33", "10.0.0/8", "a", "", "10.0.0.1/8", "10.0.0.0/8 "] {
             assert!(network(bad).is_err(), "{bad}");
