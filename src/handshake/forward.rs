@@ -3,7 +3,7 @@
 
 use super::client_cert::{CLIENT_CERT, CLIENT_CERT_CHAIN};
 use super::reply::{DEFLATE, extension_name};
-use super::{address_text, tokens};
+use super::{address_text, hops, tokens};
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use std::net::IpAddr;
 
@@ -204,9 +204,9 @@ fn reads_as(name: &HeaderName, other: &HeaderName) -> bool {
 fn say_who_it_is(headers: &mut HeaderMap, hop: Hop<'_>) {
     let peer = hop.peer.map(address_text);
     if let Some(peer) = &peer {
-        append_to_list(headers, X_FORWARDED_FOR, peer);
+        append_to_list(headers, X_FORWARDED_FOR, peer, "unknown");
     }
-    append_to_list(headers, header::FORWARDED, &forwarded(hop, peer.as_deref()));
+    append_to_list(headers, header::FORWARDED, &forwarded(hop, peer.as_deref()), "for=unknown");
     // A trusted proxy in front of us saw the client's own scheme and host: its word stands.
     let told: Vec<&str> =
         tokens(headers, &X_FORWARDED_PROTO).map(|told| http_scheme(told).unwrap_or(told)).collect();
@@ -254,8 +254,8 @@ fn push_all<const N: usize>(to: &mut String, parts: [&str; N]) {
     }
 }
 
-fn append_to_list(headers: &mut HeaderMap, name: HeaderName, entry: &str) {
-    let mut list: Vec<&str> = tokens(headers, &name).collect();
+fn append_to_list(headers: &mut HeaderMap, name: HeaderName, entry: &str, unknown: &'static str) {
+    let mut list: Vec<&str> = hops(headers, &name, unknown).collect();
     if list.is_empty() {
         return set(headers, name, entry);
     }
@@ -388,6 +388,10 @@ mod tests {
         assert_eq!(all(&headers, "x-forwarded-proto"), ["http"]);
         assert_eq!(all(&headers, "x-forwarded-host"), ["public.test"]);
         assert!(all(&headers, "forwarded")[0].starts_with("for=1.1.1.1, for=192.0.2.7;"));
+        let unreadable = [("x-forwarded-for", "caf\u{e9}, 1.1.1.1"), ("forwarded", "caf\u{e9}, for=1.1.1.1")];
+        let headers = forwarded(&unreadable, hop, &HeaderRules::default());
+        assert_eq!(all(&headers, "x-forwarded-for"), ["unknown, 1.1.1.1, 192.0.2.7"]);
+        assert!(all(&headers, "forwarded")[0].starts_with("for=unknown, for=1.1.1.1, for=192.0.2.7;"));
         let v6 = Hop { peer: Some("2001:db8::1".parse().unwrap()), authority: "h", ..HOP };
         let headers = forwarded(&[], v6, &HeaderRules::default());
         assert_eq!(all(&headers, "forwarded"), ["for=\"[2001:db8::1]\";host=h;proto=https"]);

@@ -12,4 +12,4 @@ pub mod request;
 
 pub use address::address_text;
 pub use key::{accept_for, is_valid_key, new_key};
-pub use list::{elements, tokens};
+pub use list::{elements, hops, tokens};

@@ -2,7 +2,7 @@
 
 use super::address::TrustedProxies;
 use crate::handshake::forward::{self, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
-use crate::handshake::tokens;
+use crate::handshake::{hops, tokens};
 use http::HeaderMap;
 use std::net::IpAddr;
 
@@ -18,8 +18,7 @@ pub struct Seen {
 impl Seen {
     /// A request over a connection of `peer`, with TLS or without.
     pub fn new(trusted: &TrustedProxies, peer: Option<IpAddr>, tls: bool, headers: &HeaderMap) -> Seen {
-        let forwarded: Vec<&str> = tokens(headers, &X_FORWARDED_FOR).collect();
-        let client = trusted.client_address(peer, forwarded.into_iter());
+        let client = trusted.client_address(peer, hops(headers, &X_FORWARDED_FOR, "unknown"));
         let peer_is_trusted = trusted.trusts(peer);
         let own = if tls { "https" } else { "http" };
         let told = || tokens(headers, &X_FORWARDED_PROTO).last();
@@ -39,6 +38,7 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     #[test]
     fn only_a_trusted_peer_speaks_for_others() {
@@ -62,6 +62,16 @@ mod tests {
         check("192.0.2.1", false, &headers, ("192.0.2.1", "http", "asked.test"));
         check("192.0.2.1", true, &headers, ("192.0.2.1", "https", "asked.test"));
         check("10.0.0.1", true, &HeaderMap::new(), ("10.0.0.1", "https", "asked.test"));
+        // What the client wrote is hearsay, and hides nothing of what the proxy added to it.
+        for said in [&b"\xFF, 1.1.1.1"[..], b"caf\xC3\xA9,1.1.1.1", b"\xFF,9.9.9.9\xFF, , 1.1.1.1, 10.0.0.2"]
+        {
+            headers.insert("x-forwarded-for", HeaderValue::from_bytes(said).unwrap());
+            check("10.0.0.1", false, &headers, ("1.1.1.1", "https", "public.test"));
+        }
+        // Nor is hearsay believed where the proxy itself wrote what nobody can read.
+        headers.insert("x-forwarded-for", HeaderValue::from_bytes(b"9.9.9.9, \xFF").unwrap());
+        check("10.0.0.1", false, &headers, ("10.0.0.1", "https", "public.test"));
+        headers.insert("x-forwarded-for", HeaderValue::from_static("1.1.1.1"));
         headers.insert("x-forwarded-proto", "gopher".parse().unwrap());
         check("10.0.0.1", true, &headers, ("1.1.1.1", "https", "public.test"));
     }

@@ -52,6 +52,26 @@ fn behind_a_trusted_proxy_the_forwarded_address_counts() {
     front.expect_refused(&Ask::new(), 403, "address");
 }
 
+/// A proxy adds the client's address to the line that the client sent. Whatever stands there, the client must not pass for
+/// the proxy, whose own address may well be a good one.
+#[test]
+fn no_line_of_the_clients_hides_its_address() {
+    let front = Front::configured(
+        "trusted_proxies = [\"127.0.0.0/8\"]\n[[listener]]\nbind = \"127.0.0.1:0\"\n\
+         [[route]]\nbackend = \"BACKEND\"\naccess = { allow = [\"127.0.0.0/8\", \"192.0.2.0/24\"] }\n",
+    );
+    for said in ["caf\u{e9}", "\u{e9},127.0.0.1", "127.0.0.1,\u{e9} , "] {
+        for ask in [Ask::new(), Ask::plain()] {
+            let ask = ask.also(&format!("X-Forwarded-For: {said}, 203.0.113.1"));
+            let (_, line) = front.expect_refused(&ask, 403, "address");
+            assert_eq!(line["client"].as_str(), Some("203.0.113.1"), "{line:#}");
+        }
+    }
+    let ask = Ask::new().also("X-Forwarded-For: caf\u{e9}, 192.0.2.7");
+    let (forwarded, _client, _server) = front.expect_admitted(&ask);
+    assert_eq!(values(&forwarded, "x-forwarded-for"), ["unknown, 192.0.2.7, 127.0.0.1"]);
+}
+
 /// Behind a unix socket there is a proxy; when it says nothing of the client, a list of addresses has no answer.
 #[test]
 fn a_client_without_an_address() {
