@@ -53,6 +53,7 @@ pub async fn serve(door: Door, gateway: Arc<Gateway>, stop: CancellationToken, c
             sni: None,
             client_cert: None,
             peer: peer.map(|peer| peer.ip()),
+            speaks_for_nobody: false,
             peer_port: peer.map_or(0, |peer| peer.port()),
             local: listener.own_end(&socket),
             crowd: crowd.clone(),
@@ -171,7 +172,7 @@ async fn introduce(
             connection.peer = Some(client.ip());
             connection.peer_port = client.port();
         }
-        Told::Nobody => {}
+        Told::Nobody => connection.speaks_for_nobody = true,
     }
     Ok(())
 }

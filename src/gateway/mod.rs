@@ -105,6 +105,9 @@ pub struct Connection {
     pub peer: Option<IpAddr>,
     /// 0: nobody knows.
     pub peer_port: u16,
+    /// Its PROXY header names no client: then the proxy has not said whose the requests are, and who else is in them is
+    /// the word of whoever wrote them.
+    pub speaks_for_nobody: bool,
     /// Our end of it.
     pub local: Option<SocketAddr>,
     /// Its listener's limits.
@@ -173,7 +176,11 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let id = request_id(&head.headers);
         let shown_path = shown_path(&head.uri, self.query);
-        let seen = Seen::new(&self.trusted, connection.peer, connection.tls, &head.headers);
+        let seen = if connection.speaks_for_nobody {
+            Seen::at_first_sight(connection.peer, connection.tls)
+        } else {
+            Seen::new(&self.trusted, connection.peer, connection.tls, &head.headers)
+        };
         let refused = match Asked::read(&head) {
             Err(refused) => refused,
             Ok(asked) => {

@@ -27,6 +27,11 @@ impl Seen {
         Seen { client, peer_is_trusted, scheme }
     }
 
+    /// Where nobody's word is taken.
+    pub fn at_first_sight(peer: Option<IpAddr>, tls: bool) -> Seen {
+        Seen { client: peer, peer_is_trusted: false, scheme: if tls { "https" } else { "http" } }
+    }
+
     /// The host that the browser asked for: what a trusted proxy says it was, or the one in the request.
     pub fn authority<'h>(&self, headers: &'h HeaderMap, asked: &'h str) -> &'h str {
         let told = || tokens(headers, &X_FORWARDED_HOST).last();
