@@ -172,7 +172,9 @@ impl Health {
         if self.is_ejected(now) {
             return None;
         }
-        if self.good_since.take().is_some_and(|since| now.since(since) >= EARLY) {
+        self.end_of_good(now);
+        // Plain requests say nothing of a server that serves them: there it is time that makes up for a failure.
+        if self.ejected_until.is_some_and(|until| now.since(until) >= LONGEST_EJECTION) {
             self.failures = 0;
         }
         let span = FIRST_EJECTION.saturating_mul(1 << self.failures.min(16)).min(LONGEST_EJECTION);
@@ -182,13 +184,20 @@ impl Health {
         Some(Change::Ejected(span))
     }
 
+    /// Sessions held until now: what was before that is made up for.
+    fn end_of_good(&mut self, now: Moment) {
+        if self.good_since.take().is_some_and(|since| now.since(since) >= EARLY) {
+            self.failures = 0;
+        }
+    }
+
     /// A session is over that had `lived` so long. `lost`: the server ended it without a Close.
     pub fn ended(&mut self, lost: bool, lived: Duration, now: Moment) -> Option<Change> {
         if !lost || lived >= EARLY {
             self.early_deaths = 0;
             return None;
         }
-        self.good_since = None;
+        self.end_of_good(now);
         self.early_deaths = self.early_deaths.saturating_add(1);
         if self.early_deaths < EARLY_DEATHS { None } else { self.failed(now) }
     }
@@ -257,6 +266,19 @@ mod tests {
             }
             now = now + Duration::from_secs(secs);
         }
+    }
+
+    #[test]
+    fn a_failure_is_made_up_for() {
+        let mut health = Health::known();
+        health.failed(START);
+        assert_eq!(health.failed(at(61.0)), Some(Change::Ejected(FIRST_EJECTION)), "by time, a minute of it");
+        assert_eq!(health.failed(at(121.0)), Some(Change::Ejected(2 * FIRST_EJECTION)), "not less");
+        assert_eq!(health.opened(at(124.0)), Some(Change::Readmitted));
+        // One that dies early is the application's word, not the end of an ejection.
+        assert_eq!(health.ended(true, Duration::ZERO, at(130.0)), None);
+        assert_eq!(health.opened(at(130.0)), None);
+        assert_eq!(health.failed(at(130.5)), Some(Change::Ejected(FIRST_EJECTION)), "by sessions that held");
     }
 
     #[test]
