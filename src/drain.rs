@@ -59,7 +59,7 @@ struct Table {
 pub struct Handle {
     /// Says whether the slot is worth a lock.
     is_ordered: AtomicBool,
-    /// The endpoint it was sent to, once it is there.
+    /// The endpoint of a backend that it was sent to, once it is there.
     endpoint: OnceLock<u64>,
     slot: Mutex<Slot>,
 }

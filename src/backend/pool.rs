@@ -28,6 +28,8 @@ pub enum Address {
 pub struct Endpoint {
     /// The same in every process and in every configuration that names it.
     pub id: u64,
+    /// The same in every process too, and of this backend's alone: others may name the same server.
+    pub here: u64,
     /// The place of its server in the configuration.
     pub server: usize,
     pub address: Address,
@@ -203,8 +205,10 @@ impl Pool {
         };
         let token = self.backend.sticky.as_ref().map(|sticky| sticky.token(&self.backend.name, &label));
         let id = balance::hash(label.as_bytes());
+        let here = balance::hash(format!("{}\0{label}", self.name).as_bytes());
         Endpoint {
             id,
+            here,
             server,
             address: address.clone(),
             backend: self.name.clone(),

@@ -379,7 +379,7 @@ impl Gateway {
         agreed: &Agreed,
         seat: Seat,
     ) -> Session {
-        seat.handle().sent_to(place.endpoint().id);
+        seat.handle().sent_to(place.endpoint().here);
         if let Some(at) = permit.expires {
             seat.handle().order(Ordered { order: Order::TokenExpired, code: TOKEN_EXPIRED, at });
         }

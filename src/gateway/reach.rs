@@ -189,13 +189,14 @@ impl Gateway {
         let mut idle = visit.connection.idle.lock().await;
         let mut attempts = Attempts::new(upstream, visit, &head);
         attempts.counts = false;
-        attempts.last =
-            idle.as_ref().filter(|kept| kept.backend == permit.route.backend).map(|kept| kept.endpoint);
+        // Another backend may name the same server, and reach it with other certificates or trust.
+        let kept = idle.take().filter(|kept| kept.backend == permit.route.backend);
+        attempts.last = kept.as_ref().map(|kept| kept.endpoint);
         let mut place = attempts.next().await?;
         let mut introduction = introduction(visit, upstream, &place);
         let harmless = head.method.is_safe() && body.is_end_stream();
         let mut request: Request<RequestBody> = Request::from_parts(head, Either::Left(body));
-        if let Some(mut kept) = still_good(idle.take(), &place, &introduction).await {
+        if let Some(mut kept) = still_good(kept, &place, &introduction).await {
             name_the_server(request.headers_mut(), permit.route, upstream, &place);
             let spare = harmless.then(|| request.headers().clone()).map(|headers| {
                 let mut spare = Request::new(Either::Right(Empty::new()));

@@ -332,6 +332,45 @@ fn the_sessions_of_a_server_that_is_down_are_told_to_come_back() {
     }
 }
 
+/// Two backends may name one server, and think differently of it.
+#[test]
+fn one_backends_verdict_ends_no_session_of_another() {
+    let [a] = servants([Manner::Serve]);
+    let gateway = Gateway::start(&format!(
+        "shutdown.close_spread = \"10ms\"\n[[listener]]\nbind = \"127.0.0.1:0\"\n\
+         [[route]]\npath = \"/keep\"\nbackend = \"keep\"\n[[route]]\nbackend = \"close\"\n\
+         [[backend]]\nname = \"keep\"\nservers = [{url:?}]\n\
+         [[backend]]\nname = \"close\"\nservers = [{url:?}]\non_server_down = \"close\"\n{PROBES}",
+        url = a.url()
+    ));
+    let (head, mut kept) = ask(&gateway, &Ask::new().line("GET /keep HTTP/1.1"));
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let mut closed = open(&gateway);
+    a.behave(Manner::Silence);
+    assert_eq!(closed.expect_close(1012), "backend_down");
+    kept.expect_nothing_yet();
+}
+
+/// They may reach it with other certificates or trust, too: a connection that was made for one is not the other's.
+#[test]
+fn a_kept_connection_is_one_backends() {
+    let [a] = servants([Manner::Serve]);
+    let gateway = Gateway::start(&format!(
+        "[[listener]]\nbind = \"127.0.0.1:0\"\n\
+         [[route]]\npath = \"/one\"\nbackend = \"one\"\n[[route]]\nbackend = \"two\"\n\
+         [[backend]]\nname = \"one\"\nservers = [{url:?}]\n\
+         [[backend]]\nname = \"two\"\nservers = [{url:?}]\n",
+        url = a.url()
+    ));
+    let mut client = gateway.connect();
+    for (path, met) in [("/one", 1), ("/one", 1), ("/two", 2), ("/two", 2), ("/one", 3)] {
+        client.send(Ask::plain().line(&format!("GET {path} HTTP/1.1")).bytes());
+        assert!(client.head().starts_with("HTTP/1.1 200 "));
+        client.take(1);
+        assert_eq!(a.met(), met, "{path}");
+    }
+}
+
 /// A server that comes late gets what it lacks; with a slow start, little by little.
 #[test]
 fn a_server_that_is_added_gets_the_next_sessions() {
