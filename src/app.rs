@@ -161,7 +161,8 @@ async fn look_after(gateway: Arc<Gateway>, backend: usize, shutdown: ShutdownSet
     let on_change = |endpoint: &Arc<Endpoint>, change: Change| {
         if change == Change::Down && closes {
             let (spread, code) = (shutdown.close_spread, shutdown.close_code);
-            let told = gateway.sessions.end_at(endpoint.here, Order::BackendDown, spread, code, fastrand::f64);
+            let told =
+                gateway.sessions.end_at(endpoint.here, Order::BackendDown, spread, code, fastrand::f64);
             let (backend, server) = (&*endpoint.backend, &*endpoint.label);
             tracing::warn!(backend, server, sessions = told, ?spread, "its sessions are told to come back");
         }

@@ -162,6 +162,11 @@ impl Pool {
         lock(&self.entries).iter().any(|entry| entry.endpoint.server == server)
     }
 
+    /// Whether no server has an address.
+    pub fn is_empty(&self) -> bool {
+        lock(&self.entries).is_empty()
+    }
+
     /// How many addresses `server` has.
     pub fn addresses(&self, server: usize) -> usize {
         lock(&self.entries).iter().filter(|entry| entry.endpoint.server == server).count()

@@ -170,7 +170,7 @@ pub fn share(limit: Duration, addresses: usize) -> Duration {
 }
 
 /// A configuration may say "a million years"; a century is as good.
-fn from_now(span: Duration) -> Instant {
+pub fn from_now(span: Duration) -> Instant {
     Instant::now() + span.min(Duration::from_secs(100 * 365 * 86_400))
 }
 

@@ -42,11 +42,7 @@ impl Upstream {
 
     /// Sees to it that every name has its addresses. What is wrong with one that has none.
     pub async fn resolve(&self, now: Moment) -> Option<String> {
-        let mut unresolved = None;
-        for name in &self.names {
-            unresolved = name.refresh(&self.pool, now).await.err().or(unresolved);
-        }
-        unresolved
+        Name::refresh(&self.names, &self.pool, now).await.err()
     }
 
     /// The next server for a client, with a place at it.
