@@ -20,6 +20,7 @@ use http_body_util::{Either, Empty};
 use hyper::body::{Body, Incoming};
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// What an upgrade came to, and where.
 pub(super) struct Reached {
@@ -45,7 +46,35 @@ struct Attempts<'a> {
     /// For a session, which counts.
     counts: bool,
     tried: Vec<u64>,
-    failed: Vec<usize>,
+    failures: Failures,
+}
+
+/// The servers that failed a client, as retries count them. The other addresses of a name that cannot be connected to are
+/// no other servers, as long as its connect_timeout lasts. One that took the connection and failed then is a server of its
+/// own, whatever else its name leads to: all of them would be asked else, by each client, just when they are overloaded.
+#[derive(Default)]
+struct Failures {
+    counted: usize,
+    /// Servers none of whose addresses took the connection so far, and how long was waited for that.
+    unreachable: Vec<(usize, Duration)>,
+}
+
+impl Failures {
+    /// `waited`: for a connection that did not come about.
+    fn add(&mut self, server: usize, waited: Option<Duration>, connect_timeout: Duration) {
+        let known = self.unreachable.iter().position(|(known, _)| *known == server);
+        let before = known.map(|at| self.unreachable.swap_remove(at).1).unwrap_or_default();
+        match waited.map(|waited| before.saturating_add(waited)) {
+            Some(waited) if waited < connect_timeout => self.unreachable.push((server, waited)),
+            _ => self.counted += 1,
+        }
+    }
+
+    /// Only these servers are left to try, once there were as many others as may be.
+    fn within(&self, retries: u32) -> Option<Vec<usize>> {
+        let is_over = self.counted + self.unreachable.len() > retries as usize;
+        is_over.then(|| self.unreachable.iter().map(|(server, _)| *server).collect())
+    }
 }
 
 impl<'a> Attempts<'a> {
@@ -60,20 +89,19 @@ impl<'a> Attempts<'a> {
             last: None,
             counts: true,
             tried: Vec::new(),
-            failed: Vec::new(),
+            failures: Failures::default(),
         }
     }
 
     async fn next(&self) -> Result<Place, Refused> {
-        let retries = self.upstream.backend().retries as usize;
+        let within = self.failures.within(self.upstream.backend().retries);
         let mut asked = Pick {
             key: self.key,
             token: self.token.as_deref(),
             last: self.last,
             counts: self.counts,
             tried: &self.tried,
-            // Of a name that failed, the other addresses are no other servers.
-            within: (self.failed.len() > retries).then_some(&self.failed),
+            within: within.as_deref(),
             now: clock::now(),
             random: &mut fastrand::f64,
         };
@@ -86,11 +114,14 @@ impl<'a> Attempts<'a> {
         self.upstream.pool().has_another(&self.tried, place.endpoint().id)
     }
 
-    fn failed_at(&mut self, endpoint: &Endpoint) {
+    /// `refused` is what became of it after `took`, where there is no answer at all.
+    fn failed_at(&mut self, endpoint: &Endpoint, refused: Option<&Refused>, took: Duration) {
         self.tried.push(endpoint.id);
-        if !self.failed.contains(&endpoint.server) {
-            self.failed.push(endpoint.server);
-        }
+        let is_unreached = |refused: &&Refused| {
+            matches!(refused.refusal, Refusal::BackendConnect | Refusal::BackendConnectTimeout)
+        };
+        let waited = refused.filter(is_unreached).map(|_| took);
+        self.failures.add(endpoint.server, waited, self.upstream.backend().connect_timeout);
     }
 }
 
@@ -122,13 +153,14 @@ impl Gateway {
         let mut head = head;
         loop {
             let spare = attempts.others_than(&place).then(|| head.clone());
+            let before = Instant::now();
             let answer = self.try_one(visit, permit, offer, upstream, &place, head).await;
             let is_final = match &answer {
                 Ok(Tried::Switched { .. }) => true,
                 Ok(Tried::Answered(response)) => !is_for_another(response.status()),
                 Err(refused) => !refused.refusal.is_the_servers_fault(),
             };
-            attempts.failed_at(place.endpoint());
+            attempts.failed_at(place.endpoint(), answer.as_ref().err(), before.elapsed());
             let next = match spare {
                 Some(spare) if !is_final => attempts.next().await.ok().map(|next| (next, spare)),
                 _ => None,
@@ -217,11 +249,12 @@ impl Gateway {
             }
         }
         let stream = loop {
+            let before = Instant::now();
             match upstream.dial(&place, Duration::MAX, &introduction).await {
                 Ok(stream) => break stream,
                 Err(refused) => {
                     upstream.failed(&place, &refused, clock::now());
-                    attempts.failed_at(place.endpoint());
+                    attempts.failed_at(place.endpoint(), Some(&refused), before.elapsed());
                     place = attempts.next().await.map_err(|_| refused)?;
                     introduction = self::introduction(visit, upstream, &place);
                 }
@@ -275,4 +308,41 @@ pub(super) fn sticky_line(
     let sticky = upstream.backend().sticky.as_ref()?;
     let token = endpoint.token.as_deref().filter(|token| brought != Some(*token))?;
     HeaderValue::from_str(&sticky.line(token, tls)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+    const SECOND: Option<Duration> = Some(Duration::from_secs(1));
+
+    #[test]
+    fn the_addresses_of_a_name_that_cannot_be_reached_are_one_server_for_a_while() {
+        let mut failures = Failures::default();
+        assert_eq!(failures.within(0), None, "the first one is no retry");
+        for _ in 0..4 {
+            failures.add(7, SECOND, LIMIT);
+            assert_eq!((failures.within(0), failures.within(1)), (Some(vec![7]), None));
+        }
+        failures.add(7, SECOND, LIMIT);
+        assert_eq!((failures.within(0), failures.within(1)), (Some(vec![]), None), "its time is over");
+        failures.add(7, SECOND, LIMIT);
+        failures.add(8, SECOND, LIMIT);
+        assert_eq!(failures.within(2), Some(vec![7, 8]));
+    }
+
+    #[test]
+    fn a_server_that_was_reached_is_one_whatever_its_name_leads_to() {
+        let mut failures = Failures::default();
+        failures.add(7, None, LIMIT);
+        assert_eq!((failures.within(0), failures.within(1)), (Some(vec![]), None));
+        failures.add(7, None, LIMIT);
+        assert_eq!((failures.within(1), failures.within(2)), (Some(vec![]), None));
+        // localhost is two addresses, and one of them is often nobody.
+        let mut failures = Failures::default();
+        failures.add(7, Some(Duration::ZERO), LIMIT);
+        failures.add(7, None, LIMIT);
+        assert_eq!((failures.within(0), failures.within(1)), (Some(vec![]), None));
+    }
 }

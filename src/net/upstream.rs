@@ -59,7 +59,7 @@ impl Upstream {
         introduction: &Introduction,
     ) -> Result<Stream, Refused> {
         let endpoint = place.endpoint();
-        let limit = share(self.backend().connect_timeout, self.pool.addresses(endpoint.server));
+        let limit = share_of_one(self.backend().connect_timeout, self.pool.addresses(endpoint.server));
         self.dialer(endpoint).dial_at(&endpoint.address, limit, quiet, introduction).await
     }
 
@@ -88,6 +88,13 @@ impl Upstream {
     }
 }
 
+/// Of many addresses one must not use up the time of the others; but each may be far away, or busy.
+fn share_of_one(limit: Duration, addresses: usize) -> Duration {
+    share(limit, addresses).max(LEAST_SHARE.min(limit))
+}
+
+const LEAST_SHARE: Duration = Duration::from_secs(1);
+
 /// Why a client gets no server.
 #[derive(Debug)]
 pub struct NoPlace {
@@ -109,5 +116,17 @@ impl NoPlace {
                 Refusal::BackendConnect.because(format!("backend {name} has no server"))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_many_addresses_has_time_enough() {
+        let share = |millis, addresses| share_of_one(Duration::from_millis(millis), addresses).as_millis();
+        assert_eq!([share(5000, 1), share(5000, 2), share(5000, 64)], [5000, 2500, 1000]);
+        assert_eq!([share(300, 1), share(300, 64)], [300, 300]);
     }
 }
