@@ -182,9 +182,12 @@ fn a_server_whose_sessions_die_at_once_is_left_alone() {
     let mut held = Vec::new();
     let mut lost = 0;
     while lost < 3 {
-        let client = open(&gateway);
+        let mut client = open(&gateway);
         if server_of_next(&gateway) == bad.url() {
             lost += 1;
+            assert_eq!(client.expect_close(1012), "backend_lost");
+            client.send(client_frame(0x88, &close_payload(1012, "")));
+            drop(client);
             gateway.expect_ended("backend", "backend_lost");
         } else {
             held.push(client);
