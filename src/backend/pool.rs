@@ -11,7 +11,7 @@ use crate::moment::Moment;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Addresses of a name that are used.
 pub const MOST_ADDRESSES: usize = 64;
@@ -132,6 +132,9 @@ pub struct Pool {
     backend: Backend,
     name: Arc<str>,
     entries: Mutex<Vec<Entry>>,
+    /// What DNS does not name any more and sessions still have. Some resolvers name a part of all addresses, each time
+    /// another: what comes back has the sessions that it has, and counts them.
+    gone: Mutex<Vec<Weak<Endpoint>>>,
 }
 
 #[derive(Debug)]
@@ -144,7 +147,8 @@ struct Entry {
 impl Pool {
     /// Servers named by an address are there at once; names wait for [`Pool::resolved`].
     pub fn new(backend: Backend) -> Pool {
-        let pool = Pool { name: backend.name.as_str().into(), entries: Mutex::default(), backend };
+        let name = backend.name.as_str().into();
+        let pool = Pool { name, entries: Mutex::default(), gone: Mutex::default(), backend };
         for server in 0..pool.backend.servers.len() {
             if let Some(address) = pool.backend.servers[server].server.literal() {
                 pool.resolved(server, &[address], Moment::default());
@@ -182,10 +186,13 @@ impl Pool {
         wanted.dedup();
         wanted.truncate(MOST_ADDRESSES);
         let mut moved = Moved::default();
+        let mut gone = lock(&self.gone);
+        gone.retain(|endpoint| endpoint.strong_count() > 0);
         entries.retain(|entry| {
             let stays = entry.endpoint.server != server || wanted.contains(&&entry.endpoint.address);
             if !stays {
                 moved.removed.push(entry.endpoint.label.clone());
+                gone.push(Arc::downgrade(&entry.endpoint));
             }
             stays
         });
@@ -194,8 +201,12 @@ impl Pool {
             if entries.iter().any(known) {
                 continue;
             }
-            let health = if had_some { Health::new(now) } else { Health::known() };
-            let endpoint = Arc::new(self.endpoint(server, address, health));
+            let is_it = |one: &Endpoint| one.server == server && one.address == *address;
+            let left = gone.iter().filter_map(Weak::upgrade).find(|one| is_it(one));
+            let endpoint = left.unwrap_or_else(|| {
+                let health = if had_some { Health::new(now) } else { Health::known() };
+                Arc::new(self.endpoint(server, address, health))
+            });
             moved.added.push(endpoint.label.clone());
             entries.push(Entry { endpoint, credit: 0.0 });
         }
@@ -315,6 +326,7 @@ mod tests {
     use crate::backend::balance::ramp;
     use crate::backend::sticky::Sticky;
     use proptest::prelude::*;
+    use std::slice;
     use std::time::Duration;
 
     fn now() -> Moment {
@@ -464,6 +476,26 @@ mod tests {
         assert_eq!(ramp(new, Some(Duration::from_secs(10)), now() + Duration::from_secs(5)), 0.5);
         pool.resolved(0, &[c], now());
         assert_eq!(place.endpoint().live(), 1, "a live session keeps the endpoint it has");
+    }
+
+    #[test]
+    fn an_address_that_comes_back_has_the_sessions_it_has() {
+        let name = Server::Tcp { host: "chat.internal".into(), port: 9000, tls: false };
+        let pool = Pool::new(Backend { max_connections: Some(2), ..Backend::new("chat", [name]) });
+        let (a, b) = (address("10.0.0.1:9000"), address("10.0.0.2:9000"));
+        pool.resolved(0, slice::from_ref(&a), now());
+        let mut places = vec![pick(&pool, &[]).unwrap(), pick(&pool, &[]).unwrap()];
+        pool.resolved(0, slice::from_ref(&b), now());
+        assert_eq!(pick(&pool, &[]).unwrap().endpoint().address, b);
+        pool.resolved(0, slice::from_ref(&a), now());
+        assert_eq!(pick(&pool, &[]).unwrap_err(), NoServer::Full);
+        places.pop();
+        assert!(pick(&pool, &[]).is_ok());
+        drop(places);
+        pool.resolved(0, &[b], now());
+        fail(&pool, 0, now());
+        pool.resolved(0, &[a], now());
+        assert!(pool.gone.lock().unwrap().iter().all(|one| one.strong_count() == 0), "nobody keeps it else");
     }
 
     #[test]
