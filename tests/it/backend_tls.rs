@@ -1,6 +1,8 @@
 //! TLS towards backends: no session with anybody but the one that was meant.
 
 use crate::support::*;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 /// A front whose backend speaks TLS on `host`, with these settings for it.
 fn front(host: &str, tls: &str) -> Front {
@@ -91,6 +93,56 @@ fn any_certificate_where_that_is_spelled_out() {
     strangers.sign_expired("whoever.test");
     let front = front("localhost", "verify = \"accept-any-certificate\"");
     expect_session(&front, &strangers, "whoever.test");
+}
+
+/// `backend.tls` with a certificate of our own, which `signer` signed.
+fn showing(authority: &Authority, signer: &Authority) -> String {
+    signer.sign(&["gateway"]);
+    let (cert, key) = (signer.path("gateway.pem"), signer.path("gateway.key"));
+    trusting(authority, &format!("cert = {cert:?}\nkey = {key:?}"))
+}
+
+/// Of this client certificate, and no other, the server hears nothing before it asked for one.
+#[test]
+fn a_server_that_wants_a_certificate_of_ours() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    authority.sign(&["localhost"]);
+    let front = front("localhost", &showing(&authority, &clients));
+    let mut client = front.send(Ask::new().bytes());
+    let mut server = authority.serve_known(front.backend.accept(), "localhost", &clients);
+    server.head();
+    let shown = server.stream.conn.peer_certificates().unwrap();
+    let pem = std::fs::read(clients.path("gateway.pem")).unwrap();
+    assert_eq!(shown, [CertificateDer::from_pem_slice(&pem).unwrap()]);
+    server.send([upgrade_response("").as_bytes(), &server_frame(0x81, b"hi")].concat());
+    assert!(client.head().starts_with("HTTP/1.1 101 "));
+    client.expect(server_frame(0x81, b"hi"));
+    // One that asks for none gets none, and serves all the same.
+    let mut client = front.send(Ask::new().bytes());
+    let mut server = authority.serve(front.backend.accept(), "localhost");
+    server.head();
+    assert!(server.stream.conn.peer_certificates().is_none());
+    server.send(upgrade_response(""));
+    assert!(client.head().starts_with("HTTP/1.1 101 "));
+}
+
+#[test]
+fn a_server_that_does_not_know_us() {
+    let (authority, clients, strangers) = (Authority::new(), Authority::new(), Authority::new());
+    authority.sign(&["localhost"]);
+    for settings in [trusting(&authority, ""), showing(&authority, &strangers)] {
+        let front = front("localhost", &settings);
+        let mut client = front.send(Ask::new().bytes());
+        let mut server = authority.serve_known(front.backend.accept(), "localhost", &clients);
+        assert!(std::io::Read::read(&mut server.stream, &mut [0; 16]).is_err(), "not a byte of the request");
+        // The alert says why; without it the operator would look for the fault in HTTP.
+        let _ = server.stream.conn.complete_io(&mut server.stream.sock);
+        drop(server);
+        let head = client.head();
+        assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
+        let line = front.gateway.refused();
+        assert!(line["detail"].as_str().unwrap().contains("alert"), "{line:#}");
+    }
 }
 
 #[test]

@@ -5,6 +5,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -84,11 +86,24 @@ impl Authority {
 
     /// The server's half of TLS on a connection, under this name's certificate.
     pub fn serve(&self, tcp: Raw, name: &str) -> TlsPeer {
+        self.serve_as(tcp, name, WebPkiClientVerifier::no_client_auth())
+    }
+
+    /// The same for nobody without a certificate of `clients`.
+    pub fn serve_known(&self, tcp: Raw, name: &str, clients: &Authority) -> TlsPeer {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(clients.path("ca.pem")).unwrap()).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        self.serve_as(tcp, name, verifier.build().unwrap())
+    }
+
+    fn serve_as(&self, tcp: Raw, name: &str, clients: Arc<dyn ClientCertVerifier>) -> TlsPeer {
         let (chain, key) = self.chain_and_key(name);
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(chain, key)
             .unwrap();
         let connection = ServerConnection::new(Arc::new(config)).unwrap();
