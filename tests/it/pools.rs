@@ -3,6 +3,9 @@
 use crate::support::*;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::time::Instant;
 
 /// A gateway in front of these, with more TOML for the backend and for the file.
@@ -372,6 +375,63 @@ fn a_kept_connection_is_one_backends() {
         client.take(1);
         assert_eq!(a.met(), met, "{path}");
     }
+}
+
+/// Serves a unix socket by means of this servant.
+fn on_socket(path: &Path, servant: &Servant) {
+    let (listener, address) = (UnixListener::bind(path).unwrap(), servant.address);
+    std::thread::spawn(move || {
+        for unix in listener.incoming().map_while(Result::ok) {
+            let tcp = TcpStream::connect(address).unwrap();
+            let (mut from, mut to): (UnixStream, _) = (unix.try_clone().unwrap(), tcp.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Write);
+            });
+            let (mut from, mut to) = (tcp, unix);
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Write);
+            });
+        }
+    });
+}
+
+/// Sockets and addresses are servers alike: shared out, found again by a cookie, probed, and left out when they are gone.
+#[test]
+fn unix_sockets_in_a_pool() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b, c] = servants([Manner::Serve; 3]);
+    let paths = ["a.sock", "b.sock"].map(|name| dir.path().join(name));
+    on_socket(&paths[0], &a);
+    on_socket(&paths[1], &b);
+    let [at_a, at_b] = paths.each_ref().map(|path| format!("unix:{}", path.display()));
+    let gateway = Gateway::start(&format!(
+        "[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"pool\"\n[[backend]]\nname = \"pool\"\n\
+         servers = [{at_a:?}, {at_b:?}, {:?}]\nsticky = {{ cookie = \"at\" }}\n{PROBES}",
+        c.url()
+    ));
+    let held: Vec<Raw> = (0..9).map(|_| open(&gateway)).collect();
+    let even = [&at_a, &at_b, &c.url()].map(|server| (server.clone(), 3));
+    assert_eq!(count(&gateway, held.len()), HashMap::from(even));
+    let (head, mut client) = ask(&gateway, &Ask::plain());
+    let cookie = values(&head, "set-cookie")[0].split(';').next().unwrap().to_string();
+    let name = client.take(1);
+    for _ in 0..5 {
+        let (head, mut client) = ask(&gateway, &Ask::plain().with(&[&format!("Cookie: {cookie}")]));
+        assert_eq!((values(&head, "set-cookie").len(), client.take(1)), (0, name.clone()));
+    }
+    // One is taken away, and one has nobody behind it who answers.
+    std::fs::remove_file(&paths[0]).unwrap();
+    b.behave(Manner::Silence);
+    for gone in [&at_a, &at_b] {
+        gateway.wait_for("down", |line| {
+            line["message"].as_str().is_some_and(|message| message.contains("server is down"))
+                && line["server"] == gone.as_str()
+        });
+    }
+    let more: Vec<Raw> = (0..4).map(|_| open(&gateway)).collect();
+    assert_eq!(count(&gateway, more.len()), HashMap::from([(c.url(), 4)]));
 }
 
 /// A server that comes late gets what it lacks; with a slow start, little by little.
