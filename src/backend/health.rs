@@ -59,6 +59,9 @@ const FIRST_EJECTION: Duration = Duration::from_secs(1);
 /// The longest one. After it the server is tried again, with one client's connection.
 const LONGEST_EJECTION: Duration = Duration::from_secs(60);
 
+/// How long that one client's connection may take before another one is sent.
+const TRIAL: Duration = Duration::from_secs(5);
+
 /// Sessions that die at once, in a row, before it counts as the server's failure: one may be the application's word.
 const EARLY_DEATHS: u32 = 3;
 
@@ -75,6 +78,10 @@ pub struct Health {
     /// When it took the first session that has not died at once since.
     good_since: Option<Moment>,
     ejected_until: Option<Moment>,
+    /// It failed, and has answered nobody since.
+    unproven: bool,
+    /// After an ejection a client is on its way there, and this long nobody else is sent.
+    on_trial_until: Option<Moment>,
     /// Since when it can be used again. `None`: it always could.
     up_since: Option<Moment>,
 }
@@ -109,6 +116,8 @@ impl Health {
             early_deaths: 0,
             good_since: None,
             ejected_until: None,
+            unproven: false,
+            on_trial_until: None,
             up_since: None,
         }
     }
@@ -119,7 +128,20 @@ impl Health {
     }
 
     pub fn is_up(&self, now: Moment) -> bool {
-        !self.is_down() && !self.is_ejected(now)
+        !self.is_down() && !self.is_ejected(now) && self.on_trial_until.is_none_or(|until| until <= now)
+    }
+
+    /// A client is sent there. After an ejection it is the only one for now: many might wait in vain.
+    pub fn picked(&mut self, now: Moment) {
+        if self.unproven && self.is_up(now) {
+            self.on_trial_until = Some(now + TRIAL);
+        }
+    }
+
+    /// It took a client's connection and answered, with whatever.
+    pub fn answered(&mut self) {
+        self.unproven = false;
+        self.on_trial_until = None;
     }
 
     /// In the probes' opinion.
@@ -161,6 +183,7 @@ impl Health {
 
     /// It answered a client with a 101.
     pub fn opened(&mut self, now: Moment) -> Option<Change> {
+        self.answered();
         let is_back = self.good_since.is_none() && self.failures > 0;
         self.good_since.get_or_insert(now);
         is_back.then_some(Change::Readmitted)
@@ -180,6 +203,8 @@ impl Health {
         let span = FIRST_EJECTION.saturating_mul(1 << self.failures.min(16)).min(LONGEST_EJECTION);
         self.failures = self.failures.saturating_add(1);
         self.early_deaths = 0;
+        self.unproven = true;
+        self.on_trial_until = None;
         self.ejected_until = Some(now + span);
         Some(Change::Ejected(span))
     }
@@ -279,6 +304,26 @@ mod tests {
         assert_eq!(health.ended(true, Duration::ZERO, at(130.0)), None);
         assert_eq!(health.opened(at(130.0)), None);
         assert_eq!(health.failed(at(130.5)), Some(Change::Ejected(FIRST_EJECTION)), "by sessions that held");
+    }
+
+    #[test]
+    fn after_an_ejection_one_client_finds_out_for_all() {
+        let mut health = Health::known();
+        health.picked(START);
+        assert!(health.is_up(START), "nothing is known against it");
+        health.failed(START);
+        health.picked(at(0.5));
+        assert!(health.is_up(at(1.0)), "one that was sent there for want of a better is no trial");
+        health.picked(at(1.0));
+        assert!(!health.is_up(at(1.1)) && !health.is_up(at(5.9)));
+        assert!(health.is_up(at(6.0)), "that client may have gone away");
+        health.picked(at(6.0));
+        assert_eq!(health.failed(at(7.0)), Some(Change::Ejected(2 * FIRST_EJECTION)));
+        assert!(health.is_up(at(9.0)));
+        health.picked(at(9.0));
+        health.answered();
+        health.picked(at(9.0));
+        assert!(health.is_up(at(9.0)));
     }
 
     #[test]

@@ -63,7 +63,8 @@ pub struct Place {
 }
 
 impl Place {
-    fn take(endpoint: &Arc<Endpoint>, counts: bool) -> Place {
+    fn take(endpoint: &Arc<Endpoint>, counts: bool, now: Moment) -> Place {
+        endpoint.health(|health| health.picked(now));
         endpoint.live.fetch_add(usize::from(counts), Ordering::Relaxed);
         Place { endpoint: endpoint.clone(), counts }
     }
@@ -262,7 +263,7 @@ impl Pool {
         let wanted = up.iter().filter(|at| is_wanted(&entries[**at].endpoint));
         let wanted = wanted.max_by_key(|at| entries[**at].endpoint.token.as_deref() == asked.token);
         if let Some(at) = wanted {
-            return Ok(Place::take(&entries[*at].endpoint, asked.counts));
+            return Ok(Place::take(&entries[*at].endpoint, asked.counts, asked.now));
         }
         // With nobody healthy any of them is better than refusing everybody: the verdict may be wrong or late.
         let eligible = if up.is_empty() { free } else { up };
@@ -278,7 +279,7 @@ impl Pool {
                 entries[*at].credit = credit;
             }
         }
-        Ok(Place::take(&entries[eligible[chosen]].endpoint, asked.counts))
+        Ok(Place::take(&entries[eligible[chosen]].endpoint, asked.counts, asked.now))
     }
 
     fn candidate(&self, entry: &Entry, now: Moment) -> Candidate {
@@ -415,6 +416,21 @@ mod tests {
         assert!(pick(&pool, &[]).is_ok(), "somebody is better than nobody");
         let healed = now() + Duration::from_secs(2);
         assert_eq!(pool.standing(healed), (2, 2));
+    }
+
+    #[test]
+    fn a_server_that_was_ejected_meets_one_client_first() {
+        let pool = Pool::new(Backend { slow_start: None, ..backend(2) });
+        let mut held: Vec<Place> = (0..10).map(|_| pick(&pool, &[]).unwrap()).collect();
+        held.retain(|place| place.endpoint().server == 1);
+        fail(&pool, 0, now());
+        let healed = now() + Duration::from_secs(1);
+        let next = || pick_at(&pool, &[], healed, |_| ()).unwrap();
+        let first = next();
+        assert_eq!(first.endpoint().server, 0);
+        assert!((0..20).all(|_| next().endpoint().server == 1));
+        first.endpoint().health(|health| health.opened(healed));
+        assert_eq!(next().endpoint().server, 0);
     }
 
     #[test]

@@ -200,7 +200,7 @@ impl Gateway {
         let tried = tried.await;
         match &tried {
             Ok(Tried::Switched { .. }) => upstream.opened(place, clock::now()),
-            Ok(Tried::Answered(_)) => {}
+            Ok(Tried::Answered(_)) => upstream.answered(place),
             Err(refused) => upstream.failed(place, refused, clock::now()),
         }
         tried
@@ -238,6 +238,7 @@ impl Gateway {
             });
             match kept.exchange.plain(request, limit).await {
                 Ok(response) => {
+                    upstream.answered(&place);
                     *idle = Some(kept);
                     return Ok((response, place));
                 }
@@ -263,6 +264,7 @@ impl Gateway {
         name_the_server(request.headers_mut(), permit.route, upstream, &place);
         let mut exchange = Exchange::begin(stream).await?;
         let response = exchange.plain(request, limit).await.map_err(|not_sent| not_sent.refused)?;
+        upstream.answered(&place);
         let (backend, endpoint) = (permit.route.backend, place.endpoint().id);
         *idle = Some(Kept { backend, endpoint, introduction, exchange });
         Ok((response, place))

@@ -4,7 +4,7 @@ use super::dial::{Dialer, Introduction, share};
 use super::resolve::Name;
 use super::stream::Stream;
 use crate::backend::Backend;
-use crate::backend::health::Change;
+use crate::backend::health::{Change, Health};
 use crate::backend::pool::{Asked, Endpoint, NoServer, Place, Pool};
 use crate::moment::Moment;
 use crate::observe::servers::log_change;
@@ -61,6 +61,11 @@ impl Upstream {
         let endpoint = place.endpoint();
         let limit = share_of_one(self.backend().connect_timeout, self.pool.addresses(endpoint.server));
         self.dialer(endpoint).dial_at(&endpoint.address, limit, quiet, introduction).await
+    }
+
+    /// The server of `place` answered a client, with something.
+    pub fn answered(&self, place: &Place) {
+        place.endpoint().health(Health::answered);
     }
 
     /// The server of `place` gave a client its 101.
