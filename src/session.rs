@@ -108,7 +108,9 @@ impl Session {
 
     /// What its end says of the server.
     fn note(&self, report: &Report) {
-        let lost = report.outcome.cause == Cause::BackendLost;
+        // A client that has said something may be why: else anybody could have servers ejected, one after the other.
+        let unprovoked = report.tallies.client == Tally::default();
+        let lost = report.outcome.cause == Cause::BackendLost && unprovoked;
         let endpoint = self.facts.place.endpoint();
         let change = endpoint.health(|health| health.ended(lost, report.outcome.lived, clock::now()));
         log_change(endpoint, change, "sessions end as soon as they begin");

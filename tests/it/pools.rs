@@ -479,3 +479,23 @@ fn a_server_that_is_killed_costs_nobody_new_anything() {
         client.expect_nothing_yet();
     }
 }
+
+/// Whoever can make a server hang up could else have one after the other left alone.
+#[test]
+fn a_client_cannot_have_a_server_ejected() {
+    let backend = Backend::start();
+    let gateway = Gateway::in_front_of(&backend, "");
+    for _ in 0..4 {
+        let (mut client, mut server) = gateway.open_session(&backend);
+        client.send(text("what makes it hang up"));
+        server.expect(text("what makes it hang up"));
+        drop(server);
+        client.expect_close(1012);
+        drop(client);
+        gateway.expect_ended("backend", "backend_lost");
+    }
+    drop(gateway.open_session(&backend));
+    let ejected =
+        |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with("server failed"));
+    assert!(!gateway.rest_of_log().iter().any(ejected));
+}
