@@ -2,13 +2,18 @@
 
 use crate::moment::Moment;
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 pub fn now() -> Moment {
     moment(Instant::now())
+}
+
+/// What the calendar says, for times that others give or read. Somebody may set it.
+pub fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 pub fn moment(instant: Instant) -> Moment {

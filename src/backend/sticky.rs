@@ -30,12 +30,29 @@ impl Sticky {
         pairs.find(|(name, _)| *name == self.cookie).map(|(_, value)| value)
     }
 
-    /// The Set-Cookie line. Scripts never need it; `Secure` where the client came over TLS.
-    pub fn line(&self, token: &str, secure: bool) -> String {
-        let (name, age) = (&self.cookie, self.ttl.as_secs());
+    /// The Set-Cookie line. Scripts never need it; `Secure` where the client came over TLS. `now`, since 1970, goes into
+    /// the value: browsers do not tell how old a cookie is, and one that is used must not run out.
+    pub fn line(&self, token: &str, now: Duration, secure: bool) -> String {
+        let (name, now, age) = (&self.cookie, now.as_secs(), self.ttl.as_secs());
         let secure = if secure { "; Secure" } else { "" };
-        format!("{name}={token}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}")
+        format!("{name}={token}.{now:x}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}")
     }
+
+    /// Whether a value leads to `token`, and will for at least half of the time that it was made for. Not a new cookie each
+    /// time, for no cache keeps an answer that has one.
+    pub fn is_good(&self, value: &str, token: &str, now: Duration) -> bool {
+        let Some((led_to, made)) = value.split_once('.') else {
+            return false;
+        };
+        let made = u64::from_str_radix(made, 16).map(Duration::from_secs).ok();
+        let age = made.and_then(|made| now.checked_sub(made));
+        led_to == token && age.is_some_and(|age| age < self.ttl / 2)
+    }
+}
+
+/// The part of a cookie's value that stands for a server.
+pub fn token_of(value: &str) -> &str {
+    value.split_once('.').map_or(value, |(token, _)| token)
 }
 
 #[cfg(test)]
@@ -76,8 +93,35 @@ mod tests {
 
     #[test]
     fn the_line_a_browser_gets() {
-        let plain = "framegate=abc; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax";
-        assert_eq!(sticky("").line("abc", false), plain);
-        assert_eq!(sticky("").line("abc", true), format!("{plain}; Secure"));
+        let plain = "framegate=abc.ff; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax";
+        let now = Duration::from_millis(255_900);
+        assert_eq!(sticky("").line("abc", now, false), plain);
+        assert_eq!(sticky("").line("abc", now, true), format!("{plain}; Secure"));
+    }
+
+    #[test]
+    fn a_value_is_renewed_when_half_of_its_time_is_over() {
+        for (value, at, expected) in [
+            ("abc.ff", 255, true),
+            ("abc.ff", 255 + 1799, true),
+            ("abc.ff", 255 + 1800, false),
+            ("abc.ff", 1 << 40, false),
+            ("abd.ff", 255, false),
+            // Of the future, or made up: nobody knows how long it will last.
+            ("abc.ff", 254, false),
+            ("abc", 255, false),
+            ("abc.", 255, false),
+            ("abc.-1", 255, false),
+            ("abc.ff.ff", 255, false),
+            ("abc.fffffffffffffffff", 255, false),
+        ] {
+            assert_eq!(
+                sticky("").is_good(value, "abc", Duration::from_secs(at)),
+                expected,
+                "{value} at {at}"
+            );
+        }
+        assert_eq!(token_of("abc.ff"), "abc");
+        assert_eq!(token_of("abc"), "abc");
     }
 }

@@ -1,6 +1,7 @@
 //! What the policies are told, and what becomes of their verdicts.
 
 use super::{Gateway, Visit};
+use crate::clock;
 use crate::handshake::tokens;
 use crate::policy::bearer::{self, Place};
 use crate::policy::origin::{OriginFacts, OriginMode};
@@ -9,7 +10,6 @@ use crate::route::Route;
 use http::header::{self, HeaderMap};
 use http::request;
 use std::borrow::Cow;
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 pub(super) fn judge_origin(visit: &Visit<'_>, route: &Route, headers: &HeaderMap) -> Result<(), Refused> {
@@ -42,8 +42,8 @@ impl Gateway {
         };
         let token = bearer::find(&policy.from, &head.headers, head.uri.query())?;
         // The token's times are those of a calendar; from here on a clock counts that nobody sets.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let left = policy.judge(&token, &self.keyrings.keys(&policy.jwks_file), now)?;
+        let keys = self.keyrings.keys(&policy.jwks_file);
+        let left = policy.judge(&token, &keys, clock::since_1970())?;
         Ok(Instant::now().checked_add(left))
     }
 }

@@ -41,7 +41,7 @@ use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use judge::{forwarded_offer, judge_origin};
-use reach::{Reached, Tried, brought_token, sticky_line};
+use reach::{Reached, Tried, brought_cookie, sticky_line};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -278,7 +278,7 @@ impl Gateway {
         can_switch.ok_or_else(|| Refusal::BadRequest.because("this connection cannot be upgraded"))?;
 
         let upstream = self.upstream(route)?;
-        let brought = brought_token(upstream.backend(), &head.headers);
+        let brought = brought_cookie(upstream.backend(), &head.headers);
         self.prepare(visit, &permit, &mut head, true)?;
         let deflate =
             forward::narrow_extensions(&mut head.headers, route.compression == Compression::Passthrough);
@@ -317,7 +317,7 @@ impl Gateway {
         let route = permit.route;
         head.extensions.remove::<OnUpgrade>();
         let upstream = self.upstream(route)?;
-        let brought = brought_token(upstream.backend(), &head.headers);
+        let brought = brought_cookie(upstream.backend(), &head.headers);
         self.prepare(visit, permit, &mut head, false)?;
         let (response, place) = self.reach_plain(visit, permit, head, body).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {

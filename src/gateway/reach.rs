@@ -5,6 +5,7 @@ use super::{Gateway, Kept, Permit, Visit};
 use crate::backend::Backend;
 use crate::backend::key::KeyFacts;
 use crate::backend::pool::{Asked as Pick, Endpoint, Place};
+use crate::backend::sticky::token_of;
 use crate::clock;
 use crate::handshake::forward::HostHeader;
 use crate::handshake::reply::{self, Agreed, Offer};
@@ -85,7 +86,7 @@ impl<'a> Attempts<'a> {
         Attempts {
             upstream,
             key: backend.hash_on.key(facts),
-            token: brought_token(backend, &head.headers),
+            token: brought_cookie(backend, &head.headers).map(|value| token_of(&value).to_owned()),
             last: None,
             counts: true,
             tried: Vec::new(),
@@ -125,8 +126,8 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// The cookie that says where the client was.
-pub(super) fn brought_token(backend: &Backend, headers: &HeaderMap) -> Option<String> {
+/// The value of the cookie that says where the client was.
+pub(super) fn brought_cookie(backend: &Backend, headers: &HeaderMap) -> Option<String> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     backend.sticky.as_ref()?.find(lines).map(String::from)
 }
@@ -300,7 +301,7 @@ fn name_the_server(headers: &mut HeaderMap, route: &Route, upstream: &Upstream, 
     }
 }
 
-/// The Set-Cookie line that leads the client back, where it has no cookie that does.
+/// The Set-Cookie line that leads the client back, where it has no cookie that does, or one that will not for long.
 pub(super) fn sticky_line(
     upstream: &Upstream,
     endpoint: &Endpoint,
@@ -308,8 +309,11 @@ pub(super) fn sticky_line(
     tls: bool,
 ) -> Option<HeaderValue> {
     let sticky = upstream.backend().sticky.as_ref()?;
-    let token = endpoint.token.as_deref().filter(|token| brought != Some(*token))?;
-    HeaderValue::from_str(&sticky.line(token, tls)).ok()
+    let (token, now) = (endpoint.token.as_deref()?, clock::since_1970());
+    if brought.is_some_and(|value| sticky.is_good(value, token, now)) {
+        return None;
+    }
+    HeaderValue::from_str(&sticky.line(token, now, tls)).ok()
 }
 
 #[cfg(test)]

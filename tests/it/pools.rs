@@ -213,8 +213,9 @@ fn a_cookie_leads_back_to_its_server() {
         let [line] = &values(&head, "set-cookie")[..] else { panic!("{head}") };
         let (cookie, attributes) = line.split_once(';').unwrap();
         assert_eq!(attributes, " Path=/; Max-Age=7200; HttpOnly; SameSite=Lax");
-        let token = cookie.strip_prefix("at=").unwrap();
+        let (token, made) = cookie.strip_prefix("at=").unwrap().split_once('.').unwrap();
         assert!(token.len() == 16 && token.bytes().all(|byte| byte.is_ascii_hexdigit()), "{token}");
+        assert!(u64::from_str_radix(made, 16).is_ok(), "{made}");
         cookies.insert(server_of_next(&gateway), cookie.to_string());
     }
     assert_eq!(cookies.len(), 3);
@@ -230,6 +231,13 @@ fn a_cookie_leads_back_to_its_server() {
             let there = servants.iter().find(|one| one.url() == *server).unwrap();
             assert_eq!(name, there.name, "polling and the socket meet one server");
         }
+    }
+    // One that was made long ago still leads there, and is renewed: it must not run out under a client that polls.
+    for (server, cookie) in &cookies {
+        let (token, _) = cookie.split_once('.').unwrap();
+        let (head, _client) = ask(&gateway, &Ask::new().with(&[&format!("Cookie: {token}.60000000")]));
+        assert!(values(&head, "set-cookie")[0].starts_with(&format!("{token}.")), "{head}");
+        assert_eq!(server_of_next(&gateway), *server);
     }
     // Made up, or of a server that is no more: a new one.
     let (head, _client) = ask(&gateway, &Ask::plain().with(&["Cookie: at=0123456789abcdef"]));
