@@ -144,7 +144,8 @@ struct Driven {
 impl Driven {
     fn new() -> Driven {
         let now = Moment::default();
-        let relay = Relay::new(Arc::new(Rules::default()), Opening { deflate: false, seed: 7, now });
+        let opening = Opening { deflate: false, seed: 7, now };
+        let relay = Relay::new(Arc::new(Rules::default()), opening, Arc::default());
         Driven { relay, now }
     }
 

@@ -4,7 +4,7 @@ use crate::backend::OnServerDown;
 use crate::backend::health::Change;
 use crate::backend::pool::Endpoint;
 use crate::config::Plan;
-use crate::drain::{Sessions, ShutdownSettings};
+use crate::drain::ShutdownSettings;
 use crate::gateway::{Gateway, Usher};
 use crate::keyring::Keyrings;
 use crate::net::auth::AuthServer;
@@ -15,6 +15,7 @@ use crate::net::probe;
 use crate::net::tls;
 use crate::net::upstream::Upstream;
 use crate::observe::log;
+use crate::registry::{Handle, Parting, Sessions};
 use crate::relay::Order;
 use crate::route::RouteTable;
 use crate::workers::{Duty, Entrance, Workers};
@@ -139,7 +140,9 @@ async fn run_until_signal(setup: Setup) -> Result<End, String> {
         () = drain => End::Drained,
         () = signals.terminate() => {
             // Whoever was not ordered to go yet is cut off by this, and its line has to say so.
-            let cut_off = sessions.drain(Duration::ZERO, shutdown.close_code, fastrand::f64);
+            let now = Parting { order: Order::Drain, code: shutdown.close_code, spread: Duration::ZERO };
+            sessions.shut();
+            let cut_off = sessions.send_away(now, |_| true, fastrand::f64);
             tracing::warn!(sessions = cut_off, "second signal: stopped at once");
             End::Stopped
         }
@@ -161,8 +164,10 @@ async fn look_after(gateway: Arc<Gateway>, backend: usize, shutdown: ShutdownSet
     let on_change = |endpoint: &Arc<Endpoint>, change: Change| {
         if change == Change::Down && closes {
             let (spread, code) = (shutdown.close_spread, shutdown.close_code);
-            let told =
-                gateway.sessions.end_at(endpoint.here, Order::BackendDown, spread, code, fastrand::f64);
+            let parting = Parting { order: Order::BackendDown, code, spread };
+            let is_there =
+                |handle: &Handle| handle.facts().is_some_and(|facts| facts.endpoint.here == endpoint.here);
+            let told = gateway.sessions.send_away(parting, is_there, fastrand::f64);
             let (backend, server) = (&*endpoint.backend, &*endpoint.label);
             tracing::warn!(backend, server, sessions = told, ?spread, "its sessions are told to come back");
         }
@@ -175,7 +180,9 @@ async fn leave(shutdown: &ShutdownSettings, sessions: &Sessions, stop: &Cancella
     tracing::info!(sessions = sessions.count(), ready = false, "draining: not ready any more");
     tokio::time::sleep(shutdown.pre_stop_delay).await; // why: the operator asked for this time
     stop.cancel();
-    let ordered = sessions.drain(shutdown.close_spread, shutdown.close_code, fastrand::f64);
+    let (spread, code) = (shutdown.close_spread, shutdown.close_code);
+    sessions.shut();
+    let ordered = sessions.send_away(Parting { order: Order::Drain, code, spread }, |_| true, fastrand::f64);
     tracing::info!(sessions = ordered, spread = ?shutdown.close_spread, "no longer accepting; closing sessions");
     Instant::now() + shutdown.drain_timeout
 }

@@ -13,6 +13,7 @@ pub mod route;
 // IO
 pub mod clock;
 pub mod observe;
+pub mod registry;
 pub mod drain;
 pub mod keyring;
 pub mod session;

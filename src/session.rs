@@ -3,32 +3,16 @@
 
 use crate::backend::pool::Place;
 use crate::clock;
-use crate::drain::{Handle, Seat};
 use crate::frame::{Close, Pair, Side};
 use crate::handshake::address_text;
 use crate::observe::log::printable;
 use crate::observe::servers::log_change;
 use crate::policy::counts::Counted;
-use crate::relay::{By, Cause, Outcome, Tally};
-use crate::route::Route;
+use crate::registry::{Facts, Handle, Seat};
+use crate::relay::{By, Cause, Meters, Outcome, Tally};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// What names a session in its lines. Everything here may stand in a log: no secret, no query value. Names that sessions
-/// have in common are shared, for an idle session has to be small.
-#[derive(Debug)]
-pub struct Facts {
-    pub id: Box<str>,
-    pub route: Arc<Route>,
-    pub listener: Arc<str>,
-    pub place: Place,
-    /// The seats it takes, until it ends.
-    pub counted: Box<[Counted]>,
-    pub client: Option<IpAddr>,
-    /// What the two ends agreed to, fit for a log.
-    pub subprotocol: Option<Box<str>>,
-}
+use std::time::Duration;
 
 /// What only the opening line says.
 #[derive(Clone, Copy, Debug)]
@@ -41,41 +25,34 @@ pub struct Opened<'a> {
     pub client_cert: Option<&'a str>,
 }
 
-/// How it went.
-#[derive(Clone, Debug)]
-pub struct Report {
-    pub outcome: Outcome,
-    pub tallies: Pair<Tally>,
-}
-
-impl Report {
-    /// The client was gone before it had its 101.
-    pub fn client_lost_at_the_start() -> Report {
-        let (by, cause, about) = (By::Client, Cause::ClientLost, Some(Side::Client));
-        let outcome = Outcome { by, cause, about, close: Close::default(), lived: Duration::ZERO };
-        Report { outcome, tallies: Pair::default() }
-    }
+/// The client was gone before it had its 101.
+pub fn client_lost_at_the_start() -> Outcome {
+    let (by, cause, about) = (By::Client, Cause::ClientLost, Some(Side::Client));
+    Outcome { by, cause, about, close: Close::default(), lived: Duration::ZERO }
 }
 
 #[derive(Debug)]
 pub struct Session {
-    facts: Box<Facts>,
-    opened: Instant,
+    seat: Seat,
+    place: Place,
+    /// The seats it takes, until it ends.
+    counted: Box<[Counted]>,
     /// Whether the operator wants the two lines.
     access: bool,
     finished: bool,
-    seat: Seat,
 }
 
 impl Session {
-    pub fn open(facts: Facts, opened: Opened<'_>, seat: Seat, access: bool) -> Session {
+    /// `access`: whether the operator wants the two lines.
+    pub fn open(facts: Facts, place: Place, opened: Opened<'_>, seat: Seat, access: bool) -> Session {
+        let facts = seat.handle().open(facts);
         if access {
             tracing::info!(
                 target: "framegate::access",
                 id = &*facts.id,
                 route = facts.route.name.as_str(),
                 listener = &*facts.listener,
-                backend = &*facts.place.endpoint().label,
+                backend = &*facts.endpoint.label,
                 client = shown_address(facts.client).as_str(),
                 host = opened.host,
                 path = opened.path,
@@ -86,13 +63,13 @@ impl Session {
                 "session opened"
             );
         }
-        Session { facts: Box::new(facts), opened: Instant::now(), access, finished: false, seat }
+        Session { seat, place, counted: Box::default(), access, finished: false }
     }
 
     /// Keeps these seats taken for as long as it lives.
     pub fn hold(&mut self, counted: Vec<Counted>) {
-        let held = std::mem::take(&mut self.facts.counted);
-        self.facts.counted = held.into_iter().chain(counted).collect();
+        let held = std::mem::take(&mut self.counted);
+        self.counted = held.into_iter().chain(counted).collect();
     }
 
     /// Through which orders reach it.
@@ -100,37 +77,42 @@ impl Session {
         self.seat.handle()
     }
 
-    pub fn finish(mut self, report: &Report) {
+    /// What passes through it is counted here.
+    pub fn meters(&self) -> Arc<Meters> {
+        self.handle().facts().map_or_else(Arc::default, |facts| facts.meters.clone())
+    }
+
+    pub fn finish(mut self, outcome: &Outcome) {
         self.finished = true;
-        self.note(report);
-        self.log(report);
+        self.note(outcome);
+        self.log(outcome);
     }
 
     /// What its end says of the server.
-    fn note(&self, report: &Report) {
+    fn note(&self, outcome: &Outcome) {
         // A client that has said something may be why: else anybody could have servers ejected, one after the other.
-        let unprovoked = report.tallies.client == Tally::default();
-        let lost = report.outcome.cause == Cause::BackendLost && unprovoked;
-        let endpoint = self.facts.place.endpoint();
-        let change = endpoint.health(|health| health.ended(lost, report.outcome.lived, clock::now()));
+        let unprovoked =
+            self.handle().facts().is_some_and(|facts| facts.meters.tallies().client == Tally::default());
+        let lost = outcome.cause == Cause::BackendLost && unprovoked;
+        let endpoint = self.place.endpoint();
+        let change = endpoint.health(|health| health.ended(lost, outcome.lived, clock::now()));
         log_change(endpoint, change, "sessions end as soon as they begin");
     }
 
     /// How it ended if nothing else ended it: cut off at the deadline of a drain, or a defect of ours.
     pub fn cut_off(&self) -> Outcome {
         // What is not due yet has ended nothing.
-        let ordered =
-            self.seat.handle().ordered().filter(|ordered| ordered.at <= tokio::time::Instant::now());
+        let ordered = self.handle().ordered().filter(|ordered| ordered.at <= tokio::time::Instant::now());
         let cause = ordered.map_or(Cause::Broken, |ordered| Cause::Order(ordered.order));
-        Outcome { by: By::Gateway, cause, about: None, close: Close::default(), lived: self.opened.elapsed() }
+        let lived = self.handle().facts().map_or(Duration::ZERO, Facts::age);
+        Outcome { by: By::Gateway, cause, about: None, close: Close::default(), lived }
     }
 
-    fn log(&self, report: &Report) {
-        if !self.access {
+    fn log(&self, outcome: &Outcome) {
+        let Some(facts) = self.handle().facts().filter(|_| self.access) else {
             return;
-        }
-        let Report { outcome, tallies } = report;
-        let (facts, client, backend) = (&self.facts, &tallies.client, &tallies.backend);
+        };
+        let Pair { client, backend } = facts.meters.tallies();
         let rule = match outcome.cause {
             Cause::Violation(violation) => violation.rule(),
             _ => "",
@@ -140,10 +122,10 @@ impl Session {
             id = &*facts.id,
             route = facts.route.name.as_str(),
             listener = &*facts.listener,
-            backend = &*facts.place.endpoint().label,
+            backend = &*facts.endpoint.label,
             client = shown_address(facts.client).as_str(),
             subprotocol = facts.subprotocol.as_deref().unwrap_or_default(),
-            duration_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX),
+            duration_ms = u64::try_from(facts.age().as_millis()).unwrap_or(u64::MAX),
             by = outcome.by.word(),
             cause = outcome.cause.word(),
             about = outcome.about.map_or("", |side| side.word()),
@@ -170,7 +152,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if !self.finished {
-            self.log(&Report { outcome: self.cut_off(), tallies: Pair::default() });
+            self.log(&self.cut_off());
         }
     }
 }
@@ -188,24 +170,27 @@ pub fn shown_subprotocol(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drain::{Ordered, Sessions};
+    use crate::registry::{Ordered, Sessions};
     use crate::relay::Order;
+    use crate::route::Route;
 
     /// A session that has an end to come and is cut off before it was not ended by that.
     #[tokio::test(start_paused = true)]
     async fn an_order_that_is_not_due_has_ended_nothing() {
+        let place = Place::somewhere();
         let facts = Facts {
             id: "id".into(),
             route: Arc::new(Route::new("route", 0)),
             listener: "listener".into(),
-            place: Place::somewhere(),
-            counted: Box::default(),
+            endpoint: place.endpoint().clone(),
             client: None,
             subprotocol: None,
+            opened: clock::now(),
+            meters: Arc::default(),
         };
         let opened = Opened { host: "", path: "", deflate: false, tls: false, client_cert: None };
         let seat = Arc::new(Sessions::default()).enter().unwrap();
-        let session = Session::open(facts, opened, seat, false);
+        let session = Session::open(facts, place, opened, seat, false);
         let at = tokio::time::Instant::now() + Duration::from_secs(60);
         session.handle().order(Ordered { order: Order::TokenExpired, code: 3000, at });
         assert_eq!(session.cut_off().cause, Cause::Broken);

@@ -56,7 +56,9 @@ pub enum Piece {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Message {
     kind: Kind,
-    compressed: bool,
+    /// From its first byte on: compressed text is not text yet (RFC 7692 6.2), and rules that ask for it later come too
+    /// late for this message.
+    is_checked: bool,
     /// Payload bytes announced so far, this frame's included.
     size: u64,
     fragments: u32,
@@ -174,8 +176,10 @@ impl Lane {
         let (mut message, began) = match (self.message, header.opcode) {
             (Some(message), Opcode::Continuation) => (message, false),
             (Some(_), _) => return Err(Violation::Interleaved),
-            (None, Opcode::Text) => (Message::start(Kind::Text, header.compressed), true),
-            (None, Opcode::Binary) => (Message::start(Kind::Binary, header.compressed), true),
+            (None, Opcode::Text) => {
+                (Message::start(Kind::Text, rules.validate_utf8 && !header.compressed), true)
+            }
+            (None, Opcode::Binary) => (Message::start(Kind::Binary, false), true),
             (None, _) => return Err(Violation::Continuation),
         };
         let allowed = match message.kind {
@@ -229,14 +233,13 @@ impl Lane {
 }
 
 impl Message {
-    const fn start(kind: Kind, compressed: bool) -> Message {
+    const fn start(kind: Kind, is_checked: bool) -> Message {
         let utf8 = Utf8Stream::new();
-        Message { kind, compressed, size: 0, fragments: 0, utf8 }
+        Message { kind, is_checked, size: 0, fragments: 0, utf8 }
     }
 
-    /// Compressed text is not text yet (RFC 7692 6.2).
     const fn is_checked_text(&self, rules: &LaneRules) -> bool {
-        matches!(self.kind, Kind::Text) && rules.validate_utf8 && !self.compressed
+        self.is_checked && rules.validate_utf8
     }
 }
 

@@ -10,7 +10,7 @@ mod reach;
 mod usher;
 
 use crate::backend::pool::Place;
-use crate::drain::{Ordered, Seat, Sessions};
+use crate::clock;
 use crate::handshake::client_cert::ClientCertificate;
 use crate::handshake::forward::{self, Hop};
 use crate::handshake::reply::{Agreed, Offer};
@@ -28,9 +28,10 @@ use crate::policy::counts::Counted;
 use crate::policy::crowd::Crowd;
 use crate::policy::seen::Seen;
 use crate::refusal::{Refusal, Refused};
+use crate::registry::{Facts, Ordered, Seat, Sessions};
 use crate::relay::Order;
 use crate::route::{Compression, PlainHttp, Route, RouteFacts, RouteTable};
-use crate::session::{Facts, Opened, Report, Session, shown_subprotocol};
+use crate::session::{Opened, Session, client_lost_at_the_start, shown_subprotocol};
 use answer::{log_passed_on, log_refusal, redirect_to_https, refusal_response};
 use ask::Heard;
 use bytes::Bytes;
@@ -379,7 +380,6 @@ impl Gateway {
         agreed: &Agreed,
         seat: Seat,
     ) -> Session {
-        seat.handle().sent_to(place.endpoint().here);
         if let Some(at) = permit.expires {
             seat.handle().order(Ordered { order: Order::TokenExpired, code: TOKEN_EXPIRED, at });
         }
@@ -387,15 +387,16 @@ impl Gateway {
             id: visit.id.into(),
             route: permit.route.clone(),
             listener: visit.connection.listener.clone(),
-            place,
-            counted: Box::default(),
+            endpoint: place.endpoint().clone(),
             client: visit.seen.client,
             subprotocol: agreed.subprotocol.as_deref().map(|name| shown_subprotocol(name).into()),
+            opened: clock::now(),
+            meters: Arc::default(),
         };
         let (host, path) = (visit.asked.host.as_str(), visit.shown_path);
         let client_cert = visit.connection.client_cert.as_ref().map(|shown| shown.fingerprint.as_str());
         let opened = Opened { host, path, deflate: agreed.deflate, tls: visit.connection.tls, client_cert };
-        Session::open(facts, opened, seat, self.access_log)
+        Session::open(facts, place, opened, seat, self.access_log)
     }
 }
 
@@ -418,6 +419,6 @@ impl Begun {
 
     /// The client was gone before its 101; the backend's TCP ends with it.
     pub fn call_off(self) {
-        self.session.finish(&Report::client_lost_at_the_start());
+        self.session.finish(&client_lost_at_the_start());
     }
 }

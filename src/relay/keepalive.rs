@@ -18,6 +18,8 @@ pub(super) struct Keepalive {
     asked: Option<Moment>,
     ping_due: bool,
     pings_sent: u32,
+    /// When the latest of them went out.
+    pinged: Moment,
     /// The one pong slot: while the leg cannot be written, only the latest ping is worth an answer (5.5.3).
     pong: Option<Box<Control>>,
     /// The far end's latest ping that went to this leg and is unanswered, and how many of ours had gone before it.
@@ -27,8 +29,9 @@ pub(super) struct Keepalive {
 /// What a pong from this leg turns out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answered {
-    /// Ours; with the payload of the far end's ping that it thereby settles, if there is one.
-    Ours(Option<Box<[u8]>>),
+    /// Ours. With the payload of the far end's ping that it thereby settles, if there is one, and with the time that it
+    /// took, if it is the latest.
+    Ours { settled: Option<Box<[u8]>>, rtt: Option<Duration> },
     /// The far end's, or nobody's.
     Theirs,
 }
@@ -42,6 +45,7 @@ impl Keepalive {
             asked: None,
             ping_due: false,
             pings_sent: 0,
+            pinged: now,
             pong: None,
             relayed: None,
         }
@@ -124,6 +128,7 @@ impl Keepalive {
         }
         self.pings_sent = self.pings_sent.wrapping_add(1);
         self.asked = Some(now);
+        self.pinged = now;
         let mut payload = [0; PAYLOAD];
         let (tag, number) = payload.split_at_mut(TAG);
         tag.copy_from_slice(&self.tag);
@@ -144,7 +149,7 @@ impl Keepalive {
 
     /// A pong came from this leg. A peer may answer only the latest of several pings (5.5.3): an answer to ours settles
     /// the far end's earlier one too, which would else wait for ever.
-    pub(super) fn answered(&mut self, payload: &[u8]) -> Answered {
+    pub(super) fn answered(&mut self, payload: &[u8], now: Moment) -> Answered {
         let number = payload.strip_prefix(&self.tag).and_then(|number| number.first_chunk::<4>());
         let Some(number) = number.filter(|_| payload.len() == PAYLOAD) else {
             if self.relayed.as_ref().is_some_and(|(relayed, _)| **relayed == *payload) {
@@ -154,7 +159,18 @@ impl Keepalive {
         };
         let number = u32::from_be_bytes(*number);
         let settled = self.relayed.take_if(|(_, sent_before)| *sent_before < number);
-        Answered::Ours(settled.map(|(payload, _)| payload))
+        let rtt = (number == self.pings_sent).then(|| now.since(self.pinged));
+        Answered::Ours { settled: settled.map(|(payload, _)| payload), rtt }
+    }
+
+    /// What it was made with.
+    pub(super) fn seed(&self) -> u64 {
+        u64::from_be_bytes(self.tag)
+    }
+
+    /// The leg may be quiet for another span from now on. A ping that is due or unanswered is not called off.
+    pub(super) fn ask_after(&mut self, quiet_limit: Option<Duration>) {
+        self.quiet_limit = quiet_limit;
     }
 }
 
@@ -221,8 +237,10 @@ mod tests {
         let mut leg = Keepalive::new(7, LIMIT, at(0));
         leg.relays_ping(b"theirs");
         let ours = asked(&mut leg, at(25));
-        assert_eq!(leg.answered(&ours), Answered::Ours(Some(b"theirs".as_slice().into())));
-        assert_eq!(leg.answered(&ours), Answered::Ours(None));
+        let rtt = Some(Duration::from_secs(2));
+        let settled = Some(b"theirs".as_slice().into());
+        assert_eq!(leg.answered(&ours, at(27)), Answered::Ours { settled, rtt });
+        assert_eq!(leg.answered(&ours, at(27)), Answered::Ours { settled: None, rtt });
     }
 
     #[test]
@@ -230,9 +248,21 @@ mod tests {
         let mut leg = Keepalive::new(7, LIMIT, at(0));
         let ours = asked(&mut leg, at(25));
         leg.relays_ping(b"theirs");
-        assert_eq!(leg.answered(&ours), Answered::Ours(None));
-        assert_eq!(leg.answered(b"theirs"), Answered::Theirs);
+        let rtt = Some(Duration::from_secs(1));
+        assert_eq!(leg.answered(&ours, at(26)), Answered::Ours { settled: None, rtt });
+        assert_eq!(leg.answered(b"theirs", at(26)), Answered::Theirs);
         assert_eq!(leg.relayed, None);
+    }
+
+    #[test]
+    fn only_the_answer_to_the_latest_is_timed() {
+        let mut leg = Keepalive::new(7, LIMIT, at(0));
+        let first = asked(&mut leg, at(25));
+        leg.heard(at(26));
+        let second = asked(&mut leg, at(51));
+        assert_eq!(leg.answered(&first, at(52)), Answered::Ours { settled: None, rtt: None });
+        let rtt = Some(Duration::from_secs(3));
+        assert_eq!(leg.answered(&second, at(54)), Answered::Ours { settled: None, rtt });
     }
 
     #[test]
@@ -240,8 +270,8 @@ mod tests {
         let mut leg = Keepalive::new(7, LIMIT, at(0));
         let mut ours = asked(&mut leg, at(25));
         ours.push(0);
-        assert_eq!(leg.answered(&ours), Answered::Theirs);
-        assert_eq!(leg.answered(&ours[..8]), Answered::Theirs);
-        assert_eq!(leg.answered(b""), Answered::Theirs);
+        assert_eq!(leg.answered(&ours, at(25)), Answered::Theirs);
+        assert_eq!(leg.answered(&ours[..8], at(25)), Answered::Theirs);
+        assert_eq!(leg.answered(b"", at(25)), Answered::Theirs);
     }
 }

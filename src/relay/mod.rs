@@ -15,7 +15,8 @@
 //! - A violation is an effect, not an error: a Close for both legs, then `Finish`. The driver holds no policy.
 //! - Besides bytes the driver reports what happens to the streams ([`Relay::heard`], [`Relay::lost`],
 //!   [`Relay::output`], [`Relay::hold`]) and calls [`Relay::tick`] when [`Relay::deadline`] has come. After any of
-//!   these it calls `step` for both sides, if need be with no bytes: what follows comes out there.
+//!   these, and after [`Relay::follow`], it calls `step` for both sides, if need be with no bytes: what follows comes
+//!   out there.
 //! - After `Finish` the driver flushes what is queued, ends both streams and reports the outcome.
 
 mod closing;
@@ -24,10 +25,12 @@ mod ending;
 mod keepalive;
 mod outcome;
 mod rules;
+mod tally;
 mod walk;
 
-pub use outcome::{By, Cause, Order, Outcome, Tally};
+pub use outcome::{By, Cause, Order, Outcome};
 pub use rules::{Heartbeat, HeartbeatMode, Limited, RateAction, Rates, Rules, Timeouts};
+pub use tally::{Meters, Tally};
 
 use crate::frame::{Close, Control, Lane, Pair, Side};
 use crate::meter::TokenBucket;
@@ -82,7 +85,9 @@ pub struct Relay {
     /// By the side that sends.
     lanes: Pair<Lane>,
     legs: Pair<Leg>,
-    tallies: Pair<Tally>,
+    meters: Arc<Meters>,
+    /// This side answered a ping of ours just now.
+    answered: Option<Side>,
     spent: Spent,
     opened: Moment,
     ages_at: Option<Moment>,
@@ -121,31 +126,25 @@ struct Closing {
 }
 
 impl Relay {
-    pub fn new(rules: Arc<Rules>, opening: Opening) -> Relay {
+    /// What passes is counted in `meters`.
+    pub fn new(rules: Arc<Rules>, opening: Opening, meters: Arc<Meters>) -> Relay {
         let Opening { deflate, seed, now } = opening;
-        let leg = |side: Side| {
-            // Sessions are spread, and the two legs of one are not: asked together, they cost one wake.
-            let quiet_limit =
-                rules.heartbeat.ping_interval[side].map(|interval| jittered(interval, 0.1, seed));
-            Leg {
-                hearing: Hearing::Open,
-                saying: Saying::Open,
-                keepalive: Keepalive::new(seed, quiet_limit, now),
-                blocked_since: None,
-                held_since: None,
-            }
+        let leg = |side: Side| Leg {
+            hearing: Hearing::Open,
+            saying: Saying::Open,
+            keepalive: Keepalive::new(seed, quiet_limit(&rules, side, seed), now),
+            blocked_since: None,
+            held_since: None,
         };
-        let timeouts = &rules.timeouts;
-        let age = timeouts.max_connection_age;
-        let ages_at =
-            age.map(|age| now + jittered(age, timeouts.max_connection_age_jitter, seed.rotate_left(32)));
+        let ages_at = ages_at(&rules, seed, now);
         Relay {
             lanes: Pair {
                 client: Lane::new(Side::Client, deflate),
                 backend: Lane::new(Side::Backend, deflate),
             },
             legs: Pair { client: leg(Side::Client), backend: leg(Side::Backend) },
-            tallies: Pair::default(),
+            meters,
+            answered: None,
             spent: Spent::default(),
             opened: now,
             ages_at,
@@ -253,8 +252,25 @@ impl Relay {
         !self.lanes[from].is_between_frames()
     }
 
-    pub fn tally(&self, from: Side) -> &Tally {
-        &self.tallies[from]
+    pub fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    /// Who answered a ping of ours since this was asked last, and how long that took.
+    pub fn take_answered(&mut self) -> Option<(Side, Duration)> {
+        let side = self.answered.take()?;
+        Some((side, self.meters.rtt()[side]?))
+    }
+
+    /// From now on the session follows other rules: the configuration was reloaded. What was decided stays decided; a
+    /// message that is under way is measured by the new limits from its next frame on.
+    pub fn follow(&mut self, rules: Arc<Rules>) {
+        for side in Side::BOTH {
+            let keepalive = &mut self.legs[side].keepalive;
+            keepalive.ask_after(quiet_limit(&rules, side, keepalive.seed()));
+        }
+        self.ages_at = ages_at(&rules, self.legs.client.keepalive.seed(), self.opened);
+        self.rules = rules;
     }
 }
 
@@ -271,6 +287,17 @@ fn is_over(legs: &Pair<Leg>) -> bool {
         Saying::Cut => true,
         Saying::Open | Saying::Deferred(_) | Saying::Due(_) => false,
     })
+}
+
+/// How long a leg may be quiet before we ask. Sessions are spread by `seed`, and the two legs of one are not: asked
+/// together, they cost one wake.
+fn quiet_limit(rules: &Rules, side: Side, seed: u64) -> Option<Duration> {
+    rules.heartbeat.ping_interval[side].map(|interval| jittered(interval, 0.1, seed))
+}
+
+fn ages_at(rules: &Rules, seed: u64, opened: Moment) -> Option<Moment> {
+    let age = rules.timeouts.max_connection_age?;
+    Some(opened + jittered(age, rules.timeouts.max_connection_age_jitter, seed.rotate_left(32)))
 }
 
 /// `span`, longer or shorter by at most `part` of it, as `seed` has it.

@@ -1,6 +1,6 @@
-//! How a session ended: who, why, with which words, and what had passed by then.
+//! How a session ended: who, why, and with which words.
 
-use crate::frame::{Close, Kind, Run, Side, Violation};
+use crate::frame::{Close, Side, Violation};
 use std::time::Duration;
 
 /// Who ended the session.
@@ -107,44 +107,5 @@ impl Outcome {
     /// The peer whose stream is dropped as it is: it does not take what is queued for it, and never will.
     pub fn abandoned(&self) -> Option<Side> {
         self.about.filter(|_| self.cause == Cause::WriteTimeout)
-    }
-}
-
-/// What one side sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub text_messages: u64,
-    pub text_bytes: u64,
-    pub binary_messages: u64,
-    pub binary_bytes: u64,
-    pub pings: u64,
-    pub pongs: u64,
-}
-
-impl Tally {
-    pub const fn messages(&self) -> u64 {
-        self.text_messages.saturating_add(self.binary_messages)
-    }
-
-    /// Payload bytes, as they were on the wire: compressed where the message was.
-    pub const fn bytes(&self) -> u64 {
-        self.text_bytes.saturating_add(self.binary_bytes)
-    }
-
-    /// Whole messages.
-    pub(super) fn count_run(&mut self, run: &Run) {
-        self.text_messages += run.text.messages;
-        self.text_bytes += run.text.bytes;
-        self.binary_messages += run.binary.messages;
-        self.binary_bytes += run.binary.bytes;
-    }
-
-    pub(super) fn count(&mut self, kind: Kind, payload: usize, ended_message: bool) {
-        let (messages, bytes) = match kind {
-            Kind::Text => (&mut self.text_messages, &mut self.text_bytes),
-            Kind::Binary => (&mut self.binary_messages, &mut self.binary_bytes),
-        };
-        *bytes += payload as u64;
-        *messages += u64::from(ended_message);
     }
 }

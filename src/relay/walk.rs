@@ -99,7 +99,7 @@ impl Relay {
     fn pass_whole_messages(&mut self, from: Side, unread: &[u8], now: Moment) -> usize {
         let run = self.lanes[from].run(unread, &self.rules.limits[from]);
         if run.n > 0 {
-            self.tallies[from].count_run(&run);
+            self.meters.tallies[from].count_run(&run);
             self.last_data = now;
             if from == Side::Client {
                 self.client_spoke = true;
@@ -133,7 +133,7 @@ impl Relay {
 
     fn count(&mut self, from: Side, passed: Passed, now: Moment) {
         let Passed { n, payload, kind, began, ended } = passed;
-        self.tallies[from].count(kind, payload, ended);
+        self.meters.tallies[from].count(kind, payload, ended);
         self.last_data = now;
         if from == Side::Client {
             self.client_spoke = true;
@@ -224,7 +224,7 @@ impl Relay {
         }
         let passes = match header.opcode {
             Opcode::Ping => self.pinged(from, payload),
-            _ => self.ponged(from, payload),
+            _ => self.ponged(from, payload, now),
         };
         if passes { Effect::Forward { n } } else { Effect::Discard { n } }
     }
@@ -236,7 +236,7 @@ impl Relay {
 
     /// Whether the ping passes to the other leg.
     fn pinged(&mut self, from: Side, payload: &[u8]) -> bool {
-        self.tallies[from].pings += 1;
+        self.meters.tallies[from].ping();
         match self.rules.heartbeat.mode {
             HeartbeatMode::Answer => {
                 if self.legs[from].saying.takes_frames() {
@@ -255,12 +255,16 @@ impl Relay {
     }
 
     /// Whether the pong passes to the other leg.
-    fn ponged(&mut self, from: Side, payload: &[u8]) -> bool {
-        self.tallies[from].pongs += 1;
-        let answered = self.legs[from].keepalive.answered(payload);
+    fn ponged(&mut self, from: Side, payload: &[u8], now: Moment) -> bool {
+        self.meters.tallies[from].pong();
+        let answered = self.legs[from].keepalive.answered(payload, now);
         let other = &mut self.legs[!from];
         match answered {
-            Answered::Ours(settled) => {
+            Answered::Ours { settled, rtt } => {
+                if let Some(rtt) = rtt {
+                    self.meters.answered(from, rtt);
+                    self.answered = Some(from);
+                }
                 if let Some(payload) = settled.filter(|_| other.saying.takes_frames()) {
                     other.keepalive.owe_pong(&payload);
                 }

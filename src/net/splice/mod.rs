@@ -98,7 +98,7 @@ impl Splice {
         let opening = Opening { deflate, seed, now: moment(instant) };
         Splice {
             legs: Pair { client: Leg::new(client), backend: Leg::new(backend) },
-            relay: Relay::new(rules, opening),
+            relay: Relay::new(rules, opening, session.meters()),
             timer: Box::pin(tokio::time::sleep_until(instant)),
             armed: None,
             stirred: false,
@@ -258,6 +258,7 @@ impl Splice {
                 Effect::Discard { n } => used += n,
                 Effect::Send { to, frame } => self.send(to, &frame, cx, now),
                 Effect::Pause { from: paused, until } => {
+                    self.relay.meters().add_throttled(until.since(now));
                     self.legs[paused].paused_until = Some(until);
                     self.relay.hold(paused, true, now);
                     // What is left stays unread; frames of our own may still go out.

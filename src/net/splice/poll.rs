@@ -2,10 +2,9 @@
 
 use super::{Moved, Splice, TURNS};
 use crate::clock::{instant, moment};
-use crate::drain::Ordered;
 use crate::frame::{Pair, Side};
 use crate::moment::Moment;
-use crate::session::Report;
+use crate::registry::Ordered;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -27,6 +26,7 @@ impl Splice {
             self.armed = None;
         }
         let now = moment(Instant::now());
+        self.follow_new_rules();
         self.look_at_the_clock(now);
         let mut turns = Pair { client: true, backend: true };
         for _ in 0..TURNS {
@@ -44,11 +44,26 @@ impl Splice {
                 }
             }
             if turns == Pair::default() {
+                self.relay.meters().set_waiting(self.legs.client.out.len() + self.legs.backend.out.len());
                 return self.poll_timer(cx, now);
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// The configuration was reloaded. What the old rates held back may go at once, if the new ones let it.
+    fn follow_new_rules(&mut self) {
+        let Some(rules) = self.session.as_ref().and_then(|session| session.handle().take_rules()) else {
+            return;
+        };
+        self.relay.follow(rules);
+        for side in Side::BOTH {
+            let leg = &mut self.legs[side];
+            leg.unshown |= leg.paused_until.take().is_some();
+        }
+        self.stirred = true;
+        self.armed = None;
     }
 
     fn look_at_the_clock(&mut self, now: Moment) {
@@ -93,9 +108,7 @@ impl Splice {
             return;
         };
         let outcome = self.ending.take().map_or_else(|| session.cut_off(), |ending| ending.outcome);
-        let tally = |side| *self.relay.tally(side);
-        let tallies = Pair { client: tally(Side::Client), backend: tally(Side::Backend) };
-        session.finish(&Report { outcome, tallies });
+        session.finish(&outcome);
     }
 
     /// Wakes `at`, for what is due at `deadline`.

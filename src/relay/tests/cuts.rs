@@ -48,7 +48,8 @@ impl Case {
         assert_eq!(cut.got(from), whole.got(from), "{how}: what the {} got", from.word());
         assert_eq!(innocent, whole.got(!from), "{how}: what the {} got", (!from).word());
         assert_eq!(cut.outcome(), whole.outcome(), "{how}");
-        assert_eq!(cut.relay.tally(from).messages(), whole.relay.tally(from).messages(), "{how}");
+        let messages = |sim: &Sim| sim.meters.tallies()[from].messages();
+        assert_eq!(messages(cut), messages(whole), "{how}");
     }
 }
 

@@ -7,6 +7,7 @@
 mod closing;
 mod cuts;
 mod decoder;
+mod follow;
 mod frames;
 mod garbage;
 mod limits;
@@ -42,9 +43,11 @@ enum Step {
     Wait(u64),
     /// The session is ended from outside.
     Ordered(Order, u16),
+    /// The configuration is reloaded.
+    Follows(Box<Rules>),
 }
 
-use Step::{Blocks, Breaks, Ends, Ordered, Reads, Says, Takes, Wait};
+use Step::{Blocks, Breaks, Ends, Follows, Ordered, Reads, Says, Takes, Wait};
 
 /// How the session ended, if it did: who, the cause word, the code and the reason.
 type End = Option<(By, &'static str, Option<u16>, &'static str)>;

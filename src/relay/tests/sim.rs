@@ -12,6 +12,7 @@ const LEFTOVER: usize = 130;
 
 pub struct Sim {
     pub relay: Relay,
+    pub meters: Arc<Meters>,
     pub now: Moment,
     pub legs: Pair<Wire>,
     /// How many bytes one read gives at most.
@@ -51,6 +52,7 @@ impl Sim {
 
     pub fn with_seed(rules: Rules, deflate: bool, seed: u64) -> Sim {
         let now = Moment::from_millis(1_000_000);
+        let meters = Arc::<Meters>::default();
         let wire = |to: Side| Wire {
             inbox: Vec::new(),
             ends: None,
@@ -63,7 +65,8 @@ impl Sim {
             paused: None,
         };
         Sim {
-            relay: Relay::new(Arc::new(rules), Opening { deflate, seed, now }),
+            relay: Relay::new(Arc::new(rules), Opening { deflate, seed, now }, meters.clone()),
+            meters,
             now,
             legs: Pair { client: wire(Side::Client), backend: wire(Side::Backend) },
             chunk: usize::MAX,
@@ -88,6 +91,11 @@ impl Sim {
                 Step::Reads(side) => self.legs[*side].room = usize::MAX,
                 Step::Wait(millis) => self.advance(Duration::from_millis(*millis)),
                 Step::Ordered(order, code) => self.relay.end(*order, *code, self.now),
+                Step::Follows(rules) => {
+                    self.relay.follow(Arc::new(Rules::clone(rules)));
+                    // A pause was the old rates' word.
+                    self.legs.client.paused = None;
+                }
             }
             self.turn();
         }

@@ -1,0 +1,221 @@
+//! The live sessions of the process: who they are, what passes through them, and how an order reaches them.
+//!
+//! A session's own thread writes its figures; any thread may read them. The table is locked for a step at a time, never
+//! for as long as somebody looks at all of it: a hundred thousand sessions must not wait for a reader.
+
+mod handle;
+
+pub use handle::{Facts, Handle, Ordered};
+
+use crate::relay::Order;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+#[derive(Debug, Default)]
+pub struct Sessions {
+    table: Mutex<Table>,
+    emptied: Notify,
+}
+
+/// Sorted by number, which is by age: a reader can go on where it stopped.
+#[derive(Debug, Default)]
+struct Table {
+    last_number: u64,
+    live: BTreeMap<u64, Arc<Handle>>,
+    draining: bool,
+}
+
+/// A session's place among the live ones, given back when it is dropped.
+#[derive(Debug)]
+pub struct Seat {
+    handle: Arc<Handle>,
+    sessions: Arc<Sessions>,
+}
+
+/// An end that is ordered for several sessions, evenly over `spread`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parting {
+    pub order: Order,
+    pub code: u16,
+    pub spread: Duration,
+}
+
+/// So many handles are taken from the table at a time.
+const STEP: usize = 256;
+
+impl Sessions {
+    /// A place for a new session; none while the process is going away.
+    pub fn enter(self: &Arc<Sessions>) -> Option<Seat> {
+        let mut table = self.table();
+        if table.draining {
+            return None;
+        }
+        table.last_number += 1;
+        let number = table.last_number;
+        let handle = Arc::new(Handle::new(number));
+        table.live.insert(number, handle.clone());
+        Some(Seat { handle, sessions: self.clone() })
+    }
+
+    /// How many there are, those included whose handshake is under way.
+    pub fn count(&self) -> usize {
+        self.table().live.len()
+    }
+
+    /// Lets nobody in any more.
+    pub fn shut(&self) {
+        self.table().draining = true;
+    }
+
+    pub fn get(&self, number: u64) -> Option<Arc<Handle>> {
+        self.table().live.get(&number).cloned()
+    }
+
+    /// All of them, oldest first, from behind `after` on. What opens and ends meanwhile may be among them or not.
+    pub fn iter(&self, after: u64) -> impl Iterator<Item = Arc<Handle>> + '_ {
+        let mut after = after;
+        std::iter::from_fn(move || {
+            let step: Vec<Arc<Handle>> = {
+                let table = self.table();
+                let rest = table.live.range((Bound::Excluded(after), Bound::Unbounded));
+                rest.take(STEP).map(|(_, handle)| handle.clone()).collect()
+            };
+            after = step.last()?.number();
+            Some(step)
+        })
+        .flatten()
+    }
+
+    /// Orders those that are wanted to end, evenly over the spread, each with a little jitter of its own (`random`
+    /// yields 0 to 1). Returns how many there were.
+    pub fn send_away(
+        &self,
+        parting: Parting,
+        wanted: impl Fn(&Handle) -> bool,
+        mut random: impl FnMut() -> f64,
+    ) -> usize {
+        let handles: Vec<Arc<Handle>> = self.iter(0).filter(|handle| wanted(handle)).collect();
+        let (now, count) = (Instant::now(), handles.len());
+        for (place, handle) in handles.iter().enumerate() {
+            let at = now + parting.spread.mul_f64((place as f64 + random()) / count as f64);
+            handle.order(Ordered { order: parting.order, code: parting.code, at });
+        }
+        count
+    }
+
+    /// Returns when no session is left.
+    pub async fn gone(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            tokio::pin!(emptied);
+            emptied.as_mut().enable();
+            if self.count() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// A panic while the lock was held left nothing half done: every critical section here is a few plain steps.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut table = self.sessions.table();
+        table.live.remove(&self.handle.number());
+        if table.live.is_empty() {
+            self.sessions.emptied.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DRAIN: Parting = Parting { order: Order::Drain, code: 1012, spread: Duration::from_secs(10) };
+
+    fn numbers(sessions: &Sessions, after: u64) -> Vec<u64> {
+        sessions.iter(after).map(|handle| handle.number()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ends_are_spread_evenly() {
+        let sessions = Arc::new(Sessions::default());
+        let seats: Vec<Seat> = (0..100).map(|_| sessions.enter().unwrap()).collect();
+        let start = Instant::now();
+        sessions.shut();
+        assert_eq!(sessions.send_away(DRAIN, |_| true, || 0.5), 100);
+        let mut due: Vec<_> = seats.iter().map(|seat| seat.handle.ordered().unwrap().at - start).collect();
+        due.sort_unstable();
+        for (place, at) in due.iter().enumerate() {
+            let expected = Duration::from_millis(100 * place as u64 + 50);
+            assert!(at.abs_diff(expected) < Duration::from_millis(1), "{place}: {at:?}");
+        }
+        assert!(sessions.enter().is_none(), "nobody enters a gateway that goes away");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_who_is_wanted_is_told() {
+        let sessions = Arc::new(Sessions::default());
+        let seats: Vec<Seat> = (0..10).map(|_| sessions.enter().unwrap()).collect();
+        assert_eq!(sessions.send_away(DRAIN, |handle| handle.number() % 5 == 0, || 0.0), 2);
+        let told: Vec<u64> = seats
+            .iter()
+            .filter(|seat| seat.handle.ordered().is_some())
+            .map(|seat| seat.handle.number())
+            .collect();
+        assert_eq!(told, [5, 10]);
+    }
+
+    #[tokio::test]
+    async fn a_reader_sees_all_in_order_and_goes_on_where_it_stopped() {
+        let sessions = Arc::new(Sessions::default());
+        let mut seats: Vec<Seat> = (0..1000).map(|_| sessions.enter().unwrap()).collect();
+        assert_eq!(numbers(&sessions, 0), (1..=1000).collect::<Vec<_>>());
+        assert_eq!(numbers(&sessions, 990), (991..=1000).collect::<Vec<_>>());
+        seats.retain(|seat| seat.handle.number() % 100 == 0);
+        assert_eq!(numbers(&sessions, 500), [600, 700, 800, 900, 1000]);
+        assert!(sessions.get(500).is_some() && sessions.get(501).is_none());
+        // Sessions that come and go between two steps of the reader.
+        let mut seen = Vec::new();
+        for handle in sessions.iter(0) {
+            seen.push(handle.number());
+            seats.pop();
+            if seen.len() < 1000 {
+                seats.insert(0, sessions.enter().unwrap());
+            }
+        }
+        assert!(seen.is_sorted());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn gone_when_the_last_seat_is_given_back() {
+        let sessions = Arc::new(Sessions::default());
+        let first = sessions.enter().unwrap();
+        let second = sessions.enter().unwrap();
+        let waiting = tokio::spawn({
+            let sessions = sessions.clone();
+            async move { sessions.gone().await }
+        });
+        drop(first);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(second);
+        waiting.await.unwrap();
+        assert_eq!(sessions.count(), 0);
+    }
+}

@@ -1,0 +1,98 @@
+//! Rules that change while a session lives.
+
+use super::*;
+
+fn follow(change: impl Fn(&mut Rules)) -> Step {
+    let mut rules = still();
+    change(&mut rules);
+    Follows(Box::new(rules))
+}
+
+#[test]
+fn a_new_limit_holds_from_the_next_frame_on() {
+    let smaller = || follow(|rules| rules.limits.client.max_message_size = Some(4));
+    let steps = [Says(Client, text("long enough")), smaller(), Says(Client, text("four"))];
+    let backend = vec![text("long enough"), text("four")];
+    check(still(), &steps, Pair { client: vec![], backend: backend.clone() }, GOES_ON);
+
+    let steps = [&steps[..], &[Says(Client, text("fives")), Wait(5_000)]].concat();
+    let rule = crate::frame::Violation::MessageSize.rule();
+    let client = vec![close(1009, rule).ours()];
+    let backend = [backend, vec![to_innocent(Backend, "limit.message")]].concat();
+    let end = ended(By::Gateway, "limit.message", 1009, rule);
+    check(still(), &steps, Pair { client, backend }, end);
+}
+
+#[test]
+fn the_frame_that_is_under_way_was_decided_by_the_old_rules() {
+    let whole = binary(&[7; 40]);
+    let smaller = follow(|rules| rules.limits.client.max_frame_size = Some(4));
+    let steps = [Says(Client, whole.clone().head(20)), smaller, Says(Client, whole.clone().tail(20))];
+    check(still(), &steps, Pair { client: vec![], backend: vec![whole] }, GOES_ON);
+}
+
+#[test]
+fn text_that_began_unchecked_goes_on_unchecked() {
+    let unchecked = || {
+        let mut rules = still();
+        rules.limits.client.validate_utf8 = false;
+        rules
+    };
+    // The change comes inside a character.
+    let (first, rest) = (frame(0x01, &[0xC3]), frame(0x80, &[0xA9]));
+    let bad = frame(0x81, &[0xFF]);
+    let steps = [Says(Client, first.clone()), follow(|_| ()), Says(Client, rest.clone())];
+    check(unchecked(), &steps, Pair { client: vec![], backend: vec![first, rest] }, GOES_ON);
+    let steps = [Says(Client, bad.clone()), follow(|_| ()), Says(Client, bad.clone()), Wait(5_000)];
+    let rule = crate::frame::Violation::Utf8.rule();
+    let gets =
+        Pair { client: vec![close(1007, rule).ours()], backend: vec![bad, to_innocent(Backend, "utf8")] };
+    check(unchecked(), &steps, gets, ended(By::Gateway, "utf8", 1007, rule));
+}
+
+#[test]
+fn a_rate_that_goes_frees_who_was_held_back() {
+    let mut slow = still();
+    slow.rates.messages = Some(Limited { rate: crate::meter::Rate::new(1, 1), action: RateAction::Delay });
+    let said: Vec<Bytes> = (0..3).map(|_| text("x")).collect();
+    let says = || said.iter().map(|text| Says(Client, text.clone()));
+    let held: Vec<Step> = says().collect();
+    check(slow.clone(), &held, Pair { client: vec![], backend: said[..1].to_vec() }, GOES_ON);
+    let freed: Vec<Step> = says().chain([follow(|_| ())]).collect();
+    check(slow, &freed, Pair { client: vec![], backend: said.clone() }, GOES_ON);
+}
+
+#[test]
+fn heartbeats_begin_and_end() {
+    let beating = |rules: &mut Rules| rules.heartbeat.ping_interval.client = Some(secs(25));
+    let mut from_the_start = still();
+    beating(&mut from_the_start);
+    let pinged = || Pair { client: vec![ping(&beat(1)).ours()], backend: vec![] };
+    check(still(), &[Wait(20_000), follow(beating), Wait(5_000)], pinged(), GOES_ON);
+    let none = Pair { client: vec![], backend: vec![] };
+    check(from_the_start.clone(), &[Wait(20_000), follow(|_| ()), Wait(100_000)], none, GOES_ON);
+    // A shorter patience counts from the ping that went out.
+    let hasty = |rules: &mut Rules| {
+        beating(rules);
+        rules.heartbeat.pong_timeout = Some(secs(1));
+    };
+    let steps = [Wait(25_000), follow(hasty), Wait(1_000), Wait(10_000)];
+    let client = vec![ping(&beat(1)).ours(), close(1001, "timeout.pong").ours()];
+    let backend = vec![to_bereft(Backend, "timeout.pong")];
+    let end = ended(By::Gateway, "timeout.pong", 1001, "timeout.pong");
+    check(from_the_start, &steps, Pair { client, backend }, end);
+}
+
+#[test]
+fn an_age_counts_from_the_opening() {
+    let aged = |rules: &mut Rules| {
+        rules.timeouts.max_connection_age = Some(secs(60));
+        rules.timeouts.max_connection_age_jitter = 0.0;
+    };
+    let steps = [Wait(59_000), follow(aged)];
+    check(still(), &steps, Pair { client: vec![], backend: vec![] }, GOES_ON);
+    let steps = [Wait(59_000), follow(aged), Wait(1_000), Says(Client, close(1012, "age")), Wait(10_000)];
+    let client = vec![close(1012, "age").ours()];
+    let backend = vec![close(1001, "age").ours()];
+    check(still(), &steps, Pair { client, backend }, ended(By::Gateway, "age", 1012, "age"));
+}
