@@ -2,6 +2,7 @@
 
 // PURE: no IO, no clock, no log, no entropy of its own.
 pub mod moment;
+pub mod latest;
 pub mod frame;
 pub mod meter;
 pub mod relay;
@@ -22,6 +23,7 @@ pub mod net;
 pub mod gateway;
 pub mod serve;
 pub mod workers;
+pub mod console;
 // EDGE
 pub mod config;
 pub mod explain;

@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Everything the gateway needs to know about one route, complete and checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     pub name: String,
     pub matcher: Matcher,

@@ -2,6 +2,7 @@
 
 use crate::gateway::{Answered, Behind, Connection, Gateway};
 use crate::handshake::client_cert::ClientCertificate;
+use crate::latest::Latest;
 use crate::net::listen::{Listener, ListenerSettings};
 use crate::net::proxy_protocol::header::Told;
 use crate::net::proxy_protocol::{self, ProxyProtocol};
@@ -10,6 +11,7 @@ use crate::net::stream::{Socket, Stream};
 use crate::net::tls_server::TlsServer;
 use crate::policy::counts::Scope;
 use crate::policy::crowd::Crowd;
+use futures_util::FutureExt;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::{self, Parts};
@@ -18,6 +20,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -30,51 +33,84 @@ use tokio_util::task::TaskTracker;
 /// A listener with what serving it takes.
 pub struct Door {
     pub listener: Listener,
-    pub settings: Arc<ListenerSettings>,
-    pub tls: Option<Arc<ServerConfig>>,
+    pub terms: Arc<Latest<Terms>>,
+    /// No more connections once it is cancelled.
+    pub stop: CancellationToken,
 }
 
-/// Accepts until `stop`; every connection is a task of `connections`, and is told of `stop` too.
-pub async fn serve(door: Door, gateway: Arc<Gateway>, stop: CancellationToken, connections: TaskTracker) {
-    let Door { listener, settings, tls } = door;
-    // Shared by every session of the listener.
-    let name: Arc<str> = settings.name.as_str().into();
-    let crowd = Arc::new(Crowd { scope: Scope::Listener(name.clone()), limits: settings.limits });
+/// How a listener takes connections, until a reload says otherwise.
+pub struct Terms {
+    pub settings: ListenerSettings,
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Shared by every session of the listener.
+    name: Arc<str>,
+    crowd: Arc<Crowd>,
+}
+
+impl Terms {
+    pub fn new(settings: ListenerSettings, tls: Option<Arc<ServerConfig>>) -> Terms {
+        let name: Arc<str> = settings.name.as_str().into();
+        let crowd = Arc::new(Crowd { scope: Scope::Listener(name.clone()), limits: settings.limits });
+        Terms { settings, tls, name, crowd }
+    }
+}
+
+/// Accepts until the door's `stop`; every connection is a task of `connections`, and is told of `stop` too.
+pub async fn serve(door: Door, gateways: Arc<Latest<Gateway>>, connections: TaskTracker) {
+    let Door { listener, terms, stop } = door;
     loop {
         let (socket, peer) = tokio::select! {
             biased;
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        let mut connection = Connection {
-            listener: name.clone(),
-            redirect_to_https: settings.redirect_to_https,
-            tls: tls.is_some(),
-            sni: None,
-            client_cert: None,
-            peer: peer.map(|peer| peer.ip()),
-            speaks_for_nobody: false,
-            peer_port: peer.map_or(0, |peer| peer.port()),
-            local: listener.own_end(&socket),
-            crowd: crowd.clone(),
-            counted: Vec::new(),
-            idle: Default::default(),
-        };
-        // Before anything is read from it, TLS least of all.
-        let entered = gateway.enter(&mut connection).and_then(|()| match settings.proxy_protocol {
-            ProxyProtocol::Off => gateway.admit(&mut connection),
-            // Its peer is known later.
-            ProxyProtocol::Require => Ok(()),
-        });
-        if let Err(refused) = entered {
-            if let Some(rest) = gateway.turn_away(&connection, socket, &refused) {
-                connections.spawn(rest);
-            }
-            continue;
-        }
-        let http = converse(socket, connection, tls.clone(), settings.clone(), gateway.clone(), stop.clone());
-        connections.spawn(Visit::Http(Box::pin(http)));
+        welcome(&listener, socket, peer, terms.get(), &gateways, &stop, &connections);
     }
+    // Who is in the socket's queue got through to us, and would be reset with it.
+    while let Some((socket, peer)) = listener.accept().now_or_never() {
+        welcome(&listener, socket, peer, terms.get(), &gateways, &stop, &connections);
+    }
+}
+
+/// A connection that was accepted: in it comes, or away it goes.
+fn welcome(
+    listener: &Listener,
+    socket: Socket,
+    peer: Option<SocketAddr>,
+    terms: Arc<Terms>,
+    gateways: &Arc<Latest<Gateway>>,
+    stop: &CancellationToken,
+    connections: &TaskTracker,
+) {
+    let gateway = gateways.get();
+    let mut connection = Connection {
+        listener: terms.name.clone(),
+        redirect_to_https: terms.settings.redirect_to_https,
+        tls: terms.tls.is_some(),
+        sni: None,
+        client_cert: None,
+        peer: peer.map(|peer| peer.ip()),
+        speaks_for_nobody: false,
+        peer_port: peer.map_or(0, |peer| peer.port()),
+        local: listener.own_end(&socket),
+        crowd: terms.crowd.clone(),
+        counted: Vec::new(),
+        idle: Default::default(),
+    };
+    // Before anything is read from it, TLS least of all.
+    let entered = gateway.enter(&mut connection).and_then(|()| match terms.settings.proxy_protocol {
+        ProxyProtocol::Off => gateway.admit(&mut connection),
+        // Its peer is known later.
+        ProxyProtocol::Require => Ok(()),
+    });
+    if let Err(refused) = entered {
+        if let Some(rest) = gateway.turn_away(&connection, socket, &refused) {
+            connections.spawn(rest);
+        }
+        return;
+    }
+    let http = converse(socket, connection, terms, gateways.clone(), stop.clone());
+    connections.spawn(Visit::Http(Box::pin(http)));
 }
 
 /// One connection, from its first byte to its last. A task keeps the size of the largest thing it ever did, and sessions
@@ -110,13 +146,13 @@ impl<H: Future<Output = Option<Splice>>> Future for Visit<H> {
 async fn converse(
     mut socket: Socket,
     mut connection: Connection,
-    tls: Option<Arc<ServerConfig>>,
-    settings: Arc<ListenerSettings>,
-    gateway: Arc<Gateway>,
+    terms: Arc<Terms>,
+    gateways: Arc<Latest<Gateway>>,
     stop: CancellationToken,
 ) -> Option<Splice> {
-    let deadline = Instant::now() + settings.handshake_timeout;
-    if settings.proxy_protocol == ProxyProtocol::Require {
+    let deadline = Instant::now() + terms.settings.handshake_timeout;
+    if terms.settings.proxy_protocol == ProxyProtocol::Require {
+        let gateway = gateways.get();
         let introduced = introduce(&mut socket, &mut connection, &gateway, deadline).await;
         if let Err(why) = introduced {
             log_failure(&connection, "proxy_protocol", &why);
@@ -130,7 +166,7 @@ async fn converse(
             return None;
         }
     }
-    let stream = match tls {
+    let stream = match terms.tls.clone() {
         None => Stream::Plain(socket),
         Some(config) => match tokio::time::timeout_at(deadline, TlsServer::accept(socket, config)).await {
             Ok(Ok((stream, sni))) => {
@@ -150,7 +186,7 @@ async fn converse(
         },
     };
     let left = deadline.saturating_duration_since(Instant::now());
-    speak_http(stream, connection, &settings, left, &gateway, stop).await
+    speak_http(stream, connection, &terms.settings, left, &gateways, stop).await
 }
 
 /// Takes the word of a proxy in front of us on whose connection this is. From then on that client is the peer: what it
@@ -192,7 +228,7 @@ async fn speak_http(
     connection: Connection,
     settings: &ListenerSettings,
     head_timeout: Duration,
-    gateway: &Gateway,
+    gateways: &Latest<Gateway>,
     stop: CancellationToken,
 ) -> Option<Splice> {
     let visited = Mutex::new(Visited::default());
@@ -201,6 +237,7 @@ async fn speak_http(
         note().asked = true;
         async {
             let is_upgrade = request.extensions().get::<OnUpgrade>().is_some();
+            let gateway = gateways.get();
             let Answered { response, behind } = gateway.handle(&connection, request).await;
             let mut visited = note();
             visited.turned_down = is_upgrade && behind.is_none();
@@ -230,7 +267,7 @@ async fn speak_http(
     let (stream, visited) = (io.into_inner(), visited.into_inner().unwrap_or_else(PoisonError::into_inner));
     match (&result, visited.behind) {
         (Ok(()), Some(Behind::Session(begun))) => {
-            return Some(begun.go_on(Taken { stream, early: read_buf }, connection.counted));
+            return Some(begun.go_on(Taken { stream, early: read_buf }, connection.counted, gateways));
         }
         (Ok(()), Some(Behind::Refusal(farewell))) => farewell.say(Taken { stream, early: read_buf }).await,
         (Ok(()), None) if visited.turned_down => end_in_order(stream).await,

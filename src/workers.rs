@@ -2,38 +2,39 @@
 //! that accepted it: nothing moves from core to core, and no loop waits for another.
 
 use crate::gateway::Gateway;
-use crate::net::listen::{Bound, ListenerSettings};
+use crate::latest::Latest;
+use crate::net::listen::Bound;
 use crate::observe::log;
-use crate::serve::{Door, serve};
-use rustls::ServerConfig;
+use crate::serve::{Door, Terms, serve};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// A listener of the process, bound once for each loop.
-pub struct Entrance {
-    pub settings: Arc<ListenerSettings>,
-    pub tls: Option<Arc<ServerConfig>>,
-    pub bound: Vec<Bound>,
-}
 
 /// What all loops share.
 #[derive(Clone)]
 pub struct Duty {
-    pub gateway: Arc<Gateway>,
-    /// No more connections once it is cancelled.
-    pub stop: CancellationToken,
+    pub gateways: Arc<Latest<Gateway>>,
     pub accepting: TaskTracker,
     pub connections: TaskTracker,
+}
+
+/// A listening socket for a loop that is to serve it.
+struct Entrance {
+    bound: Bound,
+    terms: Arc<Latest<Terms>>,
+    stop: CancellationToken,
 }
 
 /// The running loops.
 pub struct Workers {
     quit: CancellationToken,
+    /// To each loop. Few ever come: an operator adds listeners.
+    entrances: Vec<UnboundedSender<Entrance>>,
     /// Hung up on when the last loop is over.
     over: Receiver<()>,
 }
@@ -45,32 +46,32 @@ const TICK: Duration = Duration::from_secs(1);
 const LAST_MOMENT: Duration = Duration::from_millis(200);
 
 impl Workers {
-    /// Starts so many loops, each with a door to every entrance.
-    pub fn start(count: usize, mut entrances: Vec<Entrance>, duty: &Duty) -> io::Result<Workers> {
+    /// Starts so many loops.
+    pub fn start(count: usize, duty: &Duty) -> io::Result<Workers> {
         let quit = CancellationToken::new();
         let (alive, over) = mpsc::channel();
+        let mut entrances = Vec::new();
         for number in 0..count {
             let runtime = Builder::new_current_thread().on_thread_park(log::flush).enable_all().build()?;
-            let doors = doors(&runtime, &mut entrances)?;
             let (duty, quit, alive) = (duty.clone(), quit.clone(), alive.clone());
+            let (to_loop, to_serve) = unbounded_channel();
+            entrances.push(to_loop);
             std::thread::Builder::new().name(format!("framegate-{number}")).spawn(move || {
-                runtime.block_on(async {
-                    for door in doors {
-                        let Duty { gateway, stop, accepting, connections } = duty.clone();
-                        tokio::spawn(accepting.track_future(serve(door, gateway, stop, connections)));
-                    }
-                    // Else a loop that is never idle would keep its log lines back.
-                    while tokio::time::timeout(TICK, quit.cancelled()).await.is_err() {
-                        duty.gateway.usher.tell_what_was_left_out();
-                        log::flush();
-                    }
-                });
+                runtime.block_on(work(duty, to_serve, quit));
                 runtime.shutdown_timeout(LAST_MOMENT);
                 log::flush();
                 drop(alive);
             })?;
         }
-        Ok(Workers { quit, over })
+        Ok(Workers { quit, entrances, over })
+    }
+
+    /// Has a listener served: a socket of it by each loop, until `stop`.
+    pub fn serve(&self, bound: Vec<Bound>, terms: &Arc<Latest<Terms>>, stop: &CancellationToken) {
+        for (bound, entrance) in bound.into_iter().zip(self.entrances.iter().cycle()) {
+            // A loop that is over serves nobody.
+            let _ = entrance.send(Entrance { bound, terms: terms.clone(), stop: stop.clone() });
+        }
     }
 
     /// Ends the loops. What still runs on them is dropped, and each session that is cut off says so.
@@ -80,14 +81,31 @@ impl Workers {
     }
 }
 
-/// One loop's share of the entrances.
-fn doors(runtime: &Runtime, entrances: &mut [Entrance]) -> io::Result<Vec<Door>> {
-    let _context = runtime.enter();
-    let mut doors = Vec::new();
-    for Entrance { settings, tls, bound } in entrances {
-        if let Some(bound) = bound.pop() {
-            doors.push(Door { listener: bound.listen()?, settings: settings.clone(), tls: tls.clone() });
+/// What a loop does until it is told to quit.
+async fn work(duty: Duty, mut to_serve: UnboundedReceiver<Entrance>, quit: CancellationToken) {
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            () = quit.cancelled() => return,
+            Some(entrance) = to_serve.recv() => open(entrance, &duty),
+            // Else a loop that is never idle would keep its log lines back.
+            _ = tick.tick() => {
+                duty.gateways.get().lasting.usher.tell_what_was_left_out();
+                log::flush();
+            }
         }
     }
-    Ok(doors)
+}
+
+fn open(entrance: Entrance, duty: &Duty) {
+    let Entrance { bound, terms, stop } = entrance;
+    let at = bound.at().to_string();
+    match bound.listen() {
+        Ok(listener) => {
+            let door = Door { listener, terms, stop };
+            let serving = serve(door, duty.gateways.clone(), duty.connections.clone());
+            tokio::spawn(duty.accepting.track_future(serving));
+        }
+        Err(error) => tracing::error!(bind = at.as_str(), %error, "a loop cannot serve this listener"),
+    }
 }

@@ -181,6 +181,11 @@ impl Health {
         None
     }
 
+    /// Nobody probes it any more: what probes said last would stand for ever.
+    pub fn forget_probes(&mut self) {
+        self.probed = Probed::Up(0);
+    }
+
     /// It answered a client with a 101.
     pub fn opened(&mut self, now: Moment) -> Option<Change> {
         self.answered();

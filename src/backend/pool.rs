@@ -4,10 +4,11 @@
 //! A server of the configuration is one or more [`Endpoint`]s: a name has as many as it has addresses, and they come and
 //! go with the answers of DNS. Live sessions keep the endpoint they have.
 
-use super::Backend;
 use super::balance::{self, Balance, Candidate, Choice};
 use super::health::Health;
+use super::{Backend, Server, Weighted};
 use crate::moment::Moment;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,21 +38,35 @@ pub struct Endpoint {
     pub backend: Arc<str>,
     /// As it stands in log lines.
     pub label: Arc<str>,
+    /// Its server, as the configuration names it.
+    pub named: Server,
     /// What a sticky cookie says of it.
     pub token: Option<String>,
+    state: Arc<State>,
+}
+
+/// What is known of an endpoint, whichever configuration it was in at the time.
+#[derive(Debug)]
+struct State {
     live: AtomicUsize,
     health: Mutex<Health>,
+}
+
+impl State {
+    fn new(health: Health) -> Arc<State> {
+        Arc::new(State { live: AtomicUsize::new(0), health: Mutex::new(health) })
+    }
 }
 
 impl Endpoint {
     /// Looks at its health or changes it.
     pub fn health<T>(&self, with: impl FnOnce(&mut Health) -> T) -> T {
-        with(&mut lock(&self.health))
+        with(&mut lock(&self.state.health))
     }
 
     /// Live sessions.
     pub fn live(&self) -> usize {
-        self.live.load(Ordering::Relaxed)
+        self.state.live.load(Ordering::Relaxed)
     }
 }
 
@@ -65,14 +80,14 @@ pub struct Place {
 impl Place {
     fn take(endpoint: &Arc<Endpoint>, counts: bool, now: Moment) -> Place {
         endpoint.health(|health| health.picked(now));
-        endpoint.live.fetch_add(usize::from(counts), Ordering::Relaxed);
+        endpoint.state.live.fetch_add(usize::from(counts), Ordering::Relaxed);
         Place { endpoint: endpoint.clone(), counts }
     }
 
     /// At a server that nobody dials, for tests.
     #[cfg(test)]
     pub fn somewhere() -> Place {
-        let server = super::Server::Unix("backend".into());
+        let server = Server::Unix("backend".into());
         let mut random = || 0.0;
         let (token, last, within) = (None, None, None);
         let (key, counts, tried, now) = (0, true, &[][..], Moment::default());
@@ -87,7 +102,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.endpoint.live.fetch_sub(usize::from(self.counts), Ordering::Relaxed);
+        self.endpoint.state.live.fetch_sub(usize::from(self.counts), Ordering::Relaxed);
     }
 }
 
@@ -136,6 +151,17 @@ pub struct Pool {
     /// What DNS does not name any more and sessions still have. Some resolvers name a part of all addresses, each time
     /// another: what comes back has the sessions that it has, and counts them.
     gone: Mutex<Vec<Weak<Endpoint>>>,
+    /// What the configuration before knew of these, by [`Endpoint::here`]. Sessions that it opened still count.
+    inherited: Mutex<HashMap<u64, Inherited>>,
+    /// By server: it was not there in the configuration before, though others of this backend were.
+    newcomers: Vec<bool>,
+}
+
+/// The pool before is let go; sessions keep what they have.
+#[derive(Debug)]
+enum Inherited {
+    Held(Arc<State>),
+    Left(Weak<State>),
 }
 
 #[derive(Debug)]
@@ -148,14 +174,84 @@ struct Entry {
 impl Pool {
     /// Servers named by an address are there at once; names wait for [`Pool::resolved`].
     pub fn new(backend: Backend) -> Pool {
-        let name = backend.name.as_str().into();
-        let pool = Pool { name, entries: Mutex::default(), gone: Mutex::default(), backend };
-        for server in 0..pool.backend.servers.len() {
-            if let Some(address) = pool.backend.servers[server].server.literal() {
-                pool.resolved(server, &[address], Moment::default());
+        Pool::with(backend, HashMap::new(), Vec::new(), |_| Vec::new(), Moment::default())
+    }
+
+    /// After `before`, which a reload replaces: servers that stay keep what is known of them, with their addresses and
+    /// their sessions; those that are new start slowly.
+    pub fn after(before: &Pool, backend: Backend, now: Moment) -> Pool {
+        let known = |server: &Server| before.backend.servers.iter().any(|one| one.server == *server);
+        let newcomers = backend.servers.iter().map(|one| !known(&one.server)).collect();
+        let entries = before.endpoints();
+        if backend.health.is_none() {
+            entries.iter().for_each(|endpoint| endpoint.health(Health::forget_probes));
+        }
+        let addresses = |server: &Server| {
+            let here = entries.iter().filter(|endpoint| endpoint.named == *server);
+            here.map(|endpoint| endpoint.address.clone()).collect()
+        };
+        Pool::with(backend, before.bequeath(), newcomers, addresses, now)
+    }
+
+    fn with(
+        backend: Backend,
+        inherited: HashMap<u64, Inherited>,
+        newcomers: Vec<bool>,
+        addresses: impl Fn(&Server) -> Vec<Address>,
+        now: Moment,
+    ) -> Pool {
+        let pool = Pool {
+            name: backend.name.as_str().into(),
+            entries: Mutex::default(),
+            gone: Mutex::default(),
+            inherited: Mutex::new(inherited),
+            newcomers,
+            backend,
+        };
+        for (server, Weighted { server: named, .. }) in pool.backend.servers.iter().enumerate() {
+            let known = named.literal().map_or_else(|| addresses(named), |address| vec![address]);
+            if !known.is_empty() {
+                pool.resolved(server, &known, now);
+            }
+        }
+        // From here on only sessions keep what is left.
+        for left in lock(&pool.inherited).values_mut() {
+            if let Inherited::Held(state) = left {
+                *left = Inherited::Left(Arc::downgrade(state));
             }
         }
         pool
+    }
+
+    fn bequeath(&self) -> HashMap<u64, Inherited> {
+        let mut all = HashMap::new();
+        for (here, left) in lock(&self.inherited).iter() {
+            if let Inherited::Left(state) = left
+                && state.strong_count() > 0
+            {
+                all.insert(*here, Inherited::Left(state.clone()));
+            }
+        }
+        for endpoint in lock(&self.gone).iter().filter_map(Weak::upgrade) {
+            all.insert(endpoint.here, Inherited::Left(Arc::downgrade(&endpoint.state)));
+        }
+        for endpoint in self.endpoints() {
+            all.insert(endpoint.here, Inherited::Held(endpoint.state.clone()));
+        }
+        all
+    }
+
+    /// What is known of this one from before.
+    fn inherited(&self, here: u64) -> Option<Arc<State>> {
+        match lock(&self.inherited).get(&here)? {
+            Inherited::Held(state) => Some(state.clone()),
+            Inherited::Left(state) => state.upgrade(),
+        }
+    }
+
+    /// Whether the server of `endpoint`, of this or another pool, is one of this backend's.
+    pub fn has_server_of(&self, endpoint: &Endpoint) -> bool {
+        self.backend.servers.iter().any(|one| one.server == endpoint.named)
     }
 
     pub fn backend(&self) -> &Backend {
@@ -205,7 +301,8 @@ impl Pool {
             let is_it = |one: &Endpoint| one.server == server && one.address == *address;
             let left = gone.iter().filter_map(Weak::upgrade).find(|one| is_it(one));
             let endpoint = left.unwrap_or_else(|| {
-                let health = if had_some { Health::new(now) } else { Health::known() };
+                let is_new = had_some || self.newcomers.get(server).is_some_and(|new| *new);
+                let health = if is_new { Health::new(now) } else { Health::known() };
                 Arc::new(self.endpoint(server, address, health))
             });
             moved.added.push(endpoint.label.clone());
@@ -230,9 +327,9 @@ impl Pool {
             address: address.clone(),
             backend: self.name.clone(),
             label: label.into(),
+            named: written.clone(),
             token,
-            live: AtomicUsize::new(0),
-            health: Mutex::new(health),
+            state: self.inherited(here).unwrap_or_else(|| State::new(health)),
         }
     }
 
@@ -322,9 +419,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{OnServerDown, Server, Weighted};
+    use super::super::OnServerDown;
     use super::*;
     use crate::backend::balance::ramp;
+    use crate::backend::health::HealthSettings;
     use crate::backend::sticky::Sticky;
     use proptest::prelude::*;
     use std::slice;
@@ -380,6 +478,54 @@ mod tests {
         assert_eq!(plain.endpoint().live(), 5, "a plain request is no session");
         drop((places, plain));
         assert_eq!(pool.endpoints().iter().map(|one| one.live()).sum::<usize>(), 0);
+    }
+
+    #[test]
+    fn after_a_reload_servers_that_stay_are_who_they_were() {
+        let before = Pool::new(backend(3));
+        let places: Vec<Place> = (0..9).map(|_| pick(&before, &[]).unwrap()).collect();
+        fail(&before, 1, now());
+        // Another order, one is gone, one is new.
+        let mut changed = backend(4);
+        changed.servers.swap(0, 1);
+        changed.servers.remove(2);
+        let after = Pool::after(&before, changed.clone(), now());
+        drop(before);
+        let live = |pool: &Pool| pool.endpoints().iter().map(|one| one.live()).collect::<Vec<_>>();
+        assert_eq!(live(&after), [3, 3, 0]);
+        let up =
+            |one: &Arc<Endpoint>| one.health(|health| (health.is_up(now()), health.up_since().is_some()));
+        assert_eq!(
+            after.endpoints().iter().map(up).collect::<Vec<_>>(),
+            [(false, true), (true, false), (true, true)]
+        );
+        let is_there = |place: &Place| after.has_server_of(place.endpoint());
+        assert_eq!(places.iter().filter(|place| is_there(place)).count(), 6);
+        // One that comes back finds the sessions that it still has, also a generation later.
+        let again = Pool::after(&Pool::after(&after, changed, now()), backend(3), now());
+        assert_eq!(live(&again), [3, 3, 3]);
+        drop(places);
+        assert_eq!(live(&again), [0, 0, 0]);
+    }
+
+    #[test]
+    fn a_name_keeps_its_addresses_over_a_reload() {
+        let named = Server::Tcp { host: "chat.internal".into(), port: 9000, tls: false };
+        let before = Pool::new(Backend::new("chat", [named.clone()]));
+        before.resolved(0, &[address("10.0.0.1:9000"), address("10.0.0.2:9000")], now());
+        let after = Pool::after(&before, Backend::new("chat", [named]), now());
+        assert!(after.knows(0) && after.addresses(0) == 2);
+    }
+
+    #[test]
+    fn what_probes_said_is_forgotten_where_nobody_probes_any_more() {
+        let settings = HealthSettings { fall: 1, ..HealthSettings::default() };
+        let before = Pool::new(Backend { health: Some(settings.clone()), ..backend(1) });
+        before.endpoints()[0].health(|health| health.probed(false, &settings, now()));
+        for (health, is_up) in [(Some(settings), false), (None, true)] {
+            let after = Pool::after(&before, Backend { health, ..backend(1) }, now());
+            assert_eq!(after.standing(now()).0 == 1, is_up);
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Demo {
             Err(why) => return fail(&why),
         };
         let plan = demo::plan(self.https, self.http, backend);
-        run_plan(plan, |plan| Setup { plan, made_tls, on_ready: Box::new(greet) })
+        run_plan(plan, |plan| Setup { plan, file: None, made_tls, on_ready: Box::new(greet) })
     }
 }
 

@@ -51,7 +51,7 @@ impl Proxy {
                 Err(why) => return fail(&why),
             };
         }
-        run_plan(plan, |plan| Setup { plan, made_tls, on_ready: Box::new(|_| {}) })
+        run_plan(plan, |plan| Setup { plan, file: None, made_tls, on_ready: Box::new(|_| {}) })
     }
 
     /// The plan, and the names for a certificate that is to be made.

@@ -15,13 +15,18 @@ pub struct Run {
 
 impl Run {
     pub fn execute(self) -> ExitCode {
-        let loaded = match config_file(self.config).map_err(|why| fail(&why)).and_then(|path| load(&path)) {
+        let file = match config_file(self.config) {
+            Ok(file) => file,
+            Err(why) => return fail(&why),
+        };
+        let loaded = match load(&file) {
             Ok(loaded) => loaded,
             Err(code) => return code,
         };
         for warning in &loaded.warnings {
             eprintln!("warning: {warning}");
         }
-        run_plan(loaded.plan, |plan| Setup { plan, made_tls: HashMap::new(), on_ready: Box::new(|_| {}) })
+        let (file, made_tls) = (Some(file), HashMap::new());
+        run_plan(loaded.plan, |plan| Setup { plan, file, made_tls, on_ready: Box::new(|_| {}) })
     }
 }

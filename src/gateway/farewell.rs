@@ -22,7 +22,7 @@ impl Gateway {
     ) -> Option<Answered> {
         let code = refused.refusal.close_code()?;
         let answered = self.farewell(visit, route, code, refused.refusal.public_word())?;
-        if self.usher.may_log(refused) {
+        if self.lasting.usher.may_log(refused) {
             log_refusal(visit.connection, visit.seen.client, visit.id, visit.shown_path, refused, Some(code));
         }
         Some(answered)
@@ -39,7 +39,7 @@ impl Gateway {
         let (RefuseBy::Close, Wants::Upgrade(upgrade)) = (route.refuse, &visit.asked.wants) else {
             return None;
         };
-        let farewell = self.farewells.begin(Close::new(code, reason), route.rules.timeouts.close)?;
+        let farewell = self.lasting.farewells.begin(Close::new(code, reason), route.rules.timeouts.close)?;
         Some(Answered { response: switching(upgrade), behind: Some(Behind::Refusal(farewell)) })
     }
 }

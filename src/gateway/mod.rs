@@ -4,6 +4,7 @@
 mod answer;
 mod ask;
 mod farewell;
+mod generation;
 mod head;
 mod judge;
 mod reach;
@@ -11,11 +12,13 @@ mod usher;
 
 use crate::backend::pool::Place;
 use crate::clock;
+use crate::drain::ShutdownSettings;
 use crate::handshake::client_cert::ClientCertificate;
 use crate::handshake::forward::{self, Hop};
 use crate::handshake::reply::{Agreed, Offer};
 use crate::handshake::request::{Asked, Upgrade, Wants};
 use crate::keyring::Keyrings;
+use crate::latest::Latest;
 use crate::net::auth::AuthServer;
 use crate::net::dial::Introduction;
 use crate::net::farewell::{Farewell, Farewells};
@@ -49,6 +52,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+pub use generation::TakenOver;
 pub(crate) use head::{forwarded_target, shown_path};
 pub use usher::Usher;
 
@@ -75,22 +79,36 @@ pub struct Begun {
     backend: Taken,
     route: Arc<Route>,
     deflate: bool,
+    /// Of the configuration that let it in.
+    generation: u64,
 }
 
-/// Everything that the requests of a running gateway share.
+/// Everything that the requests of a running gateway share: what a configuration says, and what outlives it. A reload
+/// makes another one; a request goes on with the one that it came to.
 pub struct Gateway {
+    /// Counts configurations, from 1.
+    pub generation: u64,
     pub routes: RouteTable,
     /// By the index that a route carries.
-    pub backends: Vec<Upstream>,
+    pub backends: Vec<Arc<Upstream>>,
     /// By the name of the route that asks.
     pub auth_servers: HashMap<String, AuthServer>,
     pub trusted: TrustedProxies,
     pub keyrings: Arc<Keyrings>,
-    pub sessions: Arc<Sessions>,
-    pub usher: Usher,
-    pub farewells: Farewells,
+    pub shutdown: ShutdownSettings,
+    /// Of the whole process.
+    pub crowd: Crowd,
     pub access_log: bool,
     pub query: QueryValues,
+    pub lasting: Lasting,
+}
+
+/// What no reload changes.
+#[derive(Clone, Default)]
+pub struct Lasting {
+    pub sessions: Arc<Sessions>,
+    pub usher: Arc<Usher>,
+    pub farewells: Arc<Farewells>,
 }
 
 /// What is known of a client's connection before its first request.
@@ -122,7 +140,9 @@ pub struct Connection {
 
 /// A backend connection that is to be used again.
 pub struct Kept {
-    backend: usize,
+    /// Another backend may name the same server, and reach it with other certificates or trust; so may this one after a
+    /// reload.
+    upstream: Arc<Upstream>,
     endpoint: u64,
     /// A proxy in front of us may send requests of several clients over one connection: what the backend was told of the
     /// first of them is not true of the others.
@@ -192,7 +212,7 @@ impl Gateway {
                 }
             }
         };
-        if self.usher.may_log(&refused) {
+        if self.lasting.usher.may_log(&refused) {
             log_refusal(connection, seen.client, &id, &shown_path, &refused, None);
         }
         refusal_response(&refused).into()
@@ -272,8 +292,11 @@ impl Gateway {
         mut head: request::Parts,
     ) -> Result<Answered, Refused> {
         let route = permit.route;
-        let seat =
-            self.sessions.enter().ok_or_else(|| Refusal::Draining.because("the gateway is draining"))?;
+        let seat = self
+            .lasting
+            .sessions
+            .enter()
+            .ok_or_else(|| Refusal::Draining.because("the gateway is draining"))?;
         // hyper's own way to the client's stream: the backend's request must not carry it.
         let can_switch = head.extensions.remove::<OnUpgrade>();
         can_switch.ok_or_else(|| Refusal::BadRequest.because("this connection cannot be upgraded"))?;
@@ -300,9 +323,10 @@ impl Gateway {
         };
         let mut session = self.open_session(visit, &permit, place, &agreed, seat);
         session.hold(permit.counted);
-        let begun = Begun { session, backend, route: route.clone(), deflate: agreed.deflate };
+        let (route, deflate, generation) = (route.clone(), agreed.deflate, self.generation);
+        let begun = Begun { session, backend, route, deflate, generation };
         response.extensions_mut().remove::<OnUpgrade>();
-        forward::response_headers(response.headers_mut(), &route.headers, true);
+        forward::response_headers(response.headers_mut(), &begun.route.headers, true);
         response.headers_mut().extend(cookie.map(|line| (header::SET_COOKIE, line)));
         let response = response.map(|_| Either::Right(Full::default()));
         Ok(Answered { response, behind: Some(Behind::Session(begun)) })
@@ -410,9 +434,13 @@ impl From<Response<ResponseBody>> for Answered {
 }
 
 impl Begun {
-    /// What is left to do once the client has its 101.
+    /// What is left to do once the client has its 101. `latest`: the running configuration, which may be another by now.
     /// `counted`: the seats of the connection.
-    pub fn go_on(mut self, client: Taken, counted: Vec<Counted>) -> Splice {
+    pub fn go_on(mut self, client: Taken, counted: Vec<Counted>, latest: &Latest<Gateway>) -> Splice {
+        let latest = latest.get();
+        if latest.generation != self.generation {
+            latest.adopt(self.session.handle());
+        }
         self.session.hold(counted);
         Splice::new(client, self.backend, self.route.rules.clone(), self.deflate, self.session)
     }

@@ -20,6 +20,7 @@ use http::{Request, Response, StatusCode, request};
 use http_body_util::{Either, Empty};
 use hyper::body::{Body, Incoming};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -133,7 +134,7 @@ pub(super) fn brought_cookie(backend: &Backend, headers: &HeaderMap) -> Option<S
 }
 
 impl Gateway {
-    pub(super) fn upstream(&self, route: &Route) -> Result<&Upstream, Refused> {
+    pub(super) fn upstream(&self, route: &Route) -> Result<&Arc<Upstream>, Refused> {
         self.backends
             .get(route.backend)
             .ok_or_else(|| Refusal::BackendConnect.because(format!("route {} has no backend", route.name)))
@@ -222,9 +223,10 @@ impl Gateway {
         let mut idle = visit.connection.idle.lock().await;
         let mut attempts = Attempts::new(upstream, visit, &head);
         attempts.counts = false;
-        // Another backend may name the same server, and reach it with other certificates or trust.
-        let kept = idle.take().filter(|kept| kept.backend == permit.route.backend);
+        let is_of_this_backend = |kept: &Kept| kept.upstream.backend().name == upstream.backend().name;
+        let kept = idle.take().filter(is_of_this_backend);
         attempts.last = kept.as_ref().map(|kept| kept.endpoint);
+        let kept = kept.filter(|kept| Arc::ptr_eq(&kept.upstream, upstream));
         let mut place = attempts.next().await?;
         let mut introduction = introduction(visit, upstream, &place);
         let harmless = head.method.is_safe() && body.is_end_stream();
@@ -266,8 +268,8 @@ impl Gateway {
         let mut exchange = Exchange::begin(stream).await?;
         let response = exchange.plain(request, limit).await.map_err(|not_sent| not_sent.refused)?;
         upstream.answered(&place);
-        let (backend, endpoint) = (permit.route.backend, place.endpoint().id);
-        *idle = Some(Kept { backend, endpoint, introduction, exchange });
+        let (upstream, endpoint) = (upstream.clone(), place.endpoint().id);
+        *idle = Some(Kept { upstream, endpoint, introduction, exchange });
         Ok((response, place))
     }
 }

@@ -6,36 +6,34 @@ use crate::moment::Moment;
 use crate::net::doorstep::Doorstep;
 use crate::net::stream::Socket;
 use crate::observe::sparing::Sparing;
-use crate::policy::counts::{Counted, Counts, Key, Scope};
-use crate::policy::crowd::{Crowd, CrowdLimits};
+use crate::policy::counts::{Counted, Counts, Key};
+use crate::policy::crowd::Crowd;
 use crate::refusal::Refused;
 use crate::route::Route;
 use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What counting takes, for all connections of the process.
+/// What counting takes, for all connections of the process, whichever configuration is the running one.
 pub struct Usher {
     counts: Arc<Counts>,
-    process: Crowd,
     since: Instant,
     doorstep: Doorstep,
     sparing: Sparing,
 }
 
-impl Usher {
-    /// `max_connections`: of the whole process.
-    pub fn new(max_connections: Option<u32>) -> Usher {
-        let limits = CrowdLimits { max_connections, ..CrowdLimits::default() };
+impl Default for Usher {
+    fn default() -> Usher {
         Usher {
             counts: Arc::new(Counts::new(RandomState::new())),
-            process: Crowd { scope: Scope::Process, limits },
             since: Instant::now(),
             doorstep: Doorstep::default(),
             sparing: Sparing::default(),
         }
     }
+}
 
+impl Usher {
     /// Seats that are taken. Without a connection there is none.
     pub fn seats(&self) -> u64 {
         self.counts.seats()
@@ -67,8 +65,8 @@ impl Usher {
 impl Gateway {
     /// A connection was accepted, from whomever it is: before anything is read from it, or paid for.
     pub fn enter(&self, connection: &mut Connection) -> Result<(), Refused> {
-        let counts = &self.usher.counts;
-        connection.counted.extend(self.usher.process.take_seat(counts)?);
+        let counts = &self.lasting.usher.counts;
+        connection.counted.extend(self.crowd.take_seat(counts)?);
         connection.counted.extend(connection.crowd.take_seat(counts)?);
         Ok(())
     }
@@ -80,7 +78,7 @@ impl Gateway {
             return Ok(());
         }
         let Connection { crowd, peer, counted, .. } = connection;
-        self.usher.admit(crowd, Key::of(*peer), counted)
+        self.lasting.usher.admit(crowd, Key::of(*peer), counted)
     }
 
     /// Sends a connection away before its request. In the clear it gets a short answer; what may be left to do then is
@@ -91,23 +89,23 @@ impl Gateway {
         socket: Socket,
         refused: &Refused,
     ) -> Option<impl Future<Output = ()> + use<>> {
-        if self.usher.may_log(refused) {
+        if self.lasting.usher.may_log(refused) {
             log_turned_away(connection, refused);
         }
         if connection.tls {
             return None;
         }
-        self.usher.doorstep.answer(socket, &raw_refusal(refused))
+        self.lasting.usher.doorstep.answer(socket, &raw_refusal(refused))
     }
 
     /// The seats of a session: of its route and, where a trusted proxy speaks for the client, of the listener too.
     pub(super) fn seat(&self, visit: &Visit<'_>, route: &Route) -> Result<Vec<Counted>, Refused> {
-        let (client, counts) = (Key::of(visit.seen.client), &self.usher.counts);
+        let (client, counts) = (Key::of(visit.seen.client), &self.lasting.usher.counts);
         let mut counted = Vec::new();
         if visit.seen.peer_is_trusted {
-            self.usher.admit(&visit.connection.crowd, client, &mut counted)?;
+            self.lasting.usher.admit(&visit.connection.crowd, client, &mut counted)?;
         }
-        route.crowd.keep_pace(client, counts, self.usher.now())?;
+        route.crowd.keep_pace(client, counts, self.lasting.usher.now())?;
         counted.extend(route.crowd.take_seat(counts)?);
         counted.extend(route.crowd.take_seat_of(client, counts)?);
         Ok(counted)

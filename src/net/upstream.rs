@@ -6,6 +6,7 @@ use super::stream::Stream;
 use crate::backend::Backend;
 use crate::backend::health::{Change, Health};
 use crate::backend::pool::{Asked, Endpoint, NoServer, Place, Pool};
+use crate::clock;
 use crate::moment::Moment;
 use crate::observe::servers::log_change;
 use crate::refusal::{Refusal, Refused};
@@ -20,9 +21,13 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    pub fn new(backend: Backend) -> Result<Upstream, String> {
+    /// `before`: the backend of that name in the configuration before, where there was one.
+    pub fn new(backend: Backend, before: Option<&Upstream>) -> Result<Upstream, String> {
         let dialers = Dialer::all(&backend)?;
-        let pool = Arc::new(Pool::new(backend));
+        let pool = Arc::new(match before {
+            None => Pool::new(backend),
+            Some(before) => Pool::after(&before.pool, backend, clock::now()),
+        });
         let names = Name::all(&pool);
         Ok(Upstream { pool, dialers, names })
     }

@@ -7,7 +7,10 @@ use super::text::Text;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
-use tracing_subscriber::EnvFilter;
+use std::sync::OnceLock;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt, reload};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
@@ -49,29 +52,48 @@ impl Default for LogSettings {
 
 /// Starts logging for the process. `overrides` is the value of `FRAMEGATE_LOG`; the error names what is wrong with it.
 pub fn start(settings: &LogSettings, overrides: Option<&str>) -> Result<(), String> {
-    let level = match settings.level {
+    let filter = match overrides {
+        Some(overrides) => {
+            EnvFilter::try_new(overrides).map_err(|error| format!("FRAMEGATE_LOG: {error}"))?
+        }
+        None => filter_for(settings.level),
+    };
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = fmt::layer().with_writer(|| Gathering);
+    let lines = match settings.format {
+        LogFormat::Text if io::stderr().is_terminal() => lines.with_ansi(true).boxed(),
+        LogFormat::Text => lines.with_ansi(false).event_format(Text).boxed(),
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+        }
+    };
+    let started = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    if started.is_ok() && overrides.is_none() {
+        let change = move |level: Level| drop(handle.reload(filter_for(level)));
+        let _ = LEVEL.set(Box::new(change)); // it starts once
+    }
+    started.map_err(|error| format!("logging cannot start: {error}"))
+}
+
+/// The process's log has another level from now on. Where `FRAMEGATE_LOG` says what is written, that stands.
+pub fn change_level(level: Level) {
+    if let Some(change) = LEVEL.get() {
+        change(level);
+    }
+}
+
+static LEVEL: OnceLock<Box<dyn Fn(Level) + Send + Sync>> = OnceLock::new();
+
+/// What our libraries have to say is for our developers, at any level of the operator's.
+fn filter_for(level: Level) -> EnvFilter {
+    let level = match level {
         Level::Error => "error",
         Level::Warn => "warn",
         Level::Info => "info",
         Level::Debug => "debug",
         Level::Trace => "trace",
     };
-    // What our libraries have to say is for our developers, at any level of the operator's.
-    let filter = match overrides {
-        Some(overrides) => {
-            EnvFilter::try_new(overrides).map_err(|error| format!("FRAMEGATE_LOG: {error}"))?
-        }
-        None => EnvFilter::new(format!("error,framegate={level}")),
-    };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Gathering);
-    let started = match settings.format {
-        LogFormat::Text if io::stderr().is_terminal() => lines.with_ansi(true).try_init(),
-        LogFormat::Text => lines.with_ansi(false).event_format(Text).try_init(),
-        LogFormat::Json => {
-            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
-        }
-    };
-    started.map_err(|error| format!("logging cannot start: {error}"))
+    EnvFilter::new(format!("error,framegate={level}"))
 }
 
 /// Writes out what this thread has gathered. To be called before a thread waits and when it ends; until the first call it

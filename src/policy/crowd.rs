@@ -24,6 +24,14 @@ pub struct CrowdLimits {
     pub handshakes: Option<Rate>,
 }
 
+impl Crowd {
+    /// Everybody's.
+    pub fn of_the_process(max_connections: Option<u32>) -> Crowd {
+        let limits = CrowdLimits { max_connections, ..CrowdLimits::default() };
+        Crowd { scope: Scope::Process, limits }
+    }
+}
+
 /// One more of the crowd. `Ok(None)`: nobody counts.
 type Verdict = Result<Option<Counted>, Refused>;
 

@@ -32,6 +32,7 @@ mod pools;
 mod processes;
 mod proxy_protocol;
 mod rates;
+mod reload;
 mod refuse_close;
 mod routing;
 mod session;

@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -65,9 +66,7 @@ impl Gateway {
     }
 
     fn spawn(mut program: Command, dir: TempDir, config: &str) -> Gateway {
-        let file = dir.path().join("framegate.toml");
-        let log = if config.contains("[log]") { "" } else { "[log]\nformat = \"json\"\nlevel = \"debug\"\n" };
-        std::fs::write(&file, format!("{config}\n{log}")).unwrap();
+        let file = write_config(&dir, config);
         let mut child = program
             .args(["run", "--config"])
             .arg(&file)
@@ -99,6 +98,38 @@ impl Gateway {
         self.listeners[0]
     }
 
+    /// Has another configuration read in place of the one before; the line that says what that changed.
+    pub fn reload(&self, config: &str) -> Value {
+        write_config(&self.dir, config);
+        self.signal("HUP");
+        let is_verdict = |line: &Value| {
+            line["message"].as_str().is_some_and(|message| ["reloaded", NOT_RELOADED].contains(&message))
+        };
+        let line = self.wait_for("reloaded", is_verdict);
+        assert_eq!(line["message"], "reloaded", "{line:#}");
+        line
+    }
+
+    /// The same where the log may say nothing of it.
+    pub fn reload_unheard(&self, config: &str) {
+        write_config(&self.dir, config);
+        self.signal("HUP");
+    }
+
+    /// The same where the configuration is no good: why.
+    pub fn refuses_to_reload(&self, config: &str) -> String {
+        write_config(&self.dir, config);
+        self.signal("HUP");
+        let line = self.wait_for(NOT_RELOADED, |line| line["message"] == NOT_RELOADED);
+        line["problem"].as_str().unwrap().into()
+    }
+
+    /// Where a listener of this name has come to listen.
+    pub fn listens(&self, name: &str) -> SocketAddr {
+        let line = self.wait_for(name, |line| line["listener"] == name && listening_at(line).is_some());
+        listening_at(&line).unwrap().parse().unwrap()
+    }
+
     pub fn connect(&self) -> Raw {
         Raw::connect(self.address())
     }
@@ -120,6 +151,13 @@ impl Gateway {
                 }
             }
         }
+    }
+
+    /// Whether a line that `matches` was written so far.
+    pub fn has_said(&self, matches: impl Fn(&Value) -> bool) -> bool {
+        let mut seen = self.seen.borrow_mut();
+        seen.extend(self.lines.try_iter());
+        seen.iter().any(matches)
     }
 
     /// Every line that no test has asked for, up to the end of the log: the program has to end.
@@ -202,6 +240,15 @@ impl Gateway {
             std::thread::yield_now();
         }
     }
+}
+
+const NOT_RELOADED: &str = "not reloaded; the running configuration stands";
+
+fn write_config(dir: &TempDir, config: &str) -> PathBuf {
+    let file = dir.path().join("framegate.toml");
+    let log = if config.contains("[log]") { "" } else { "[log]\nformat = \"json\"\nlevel = \"debug\"\n" };
+    std::fs::write(&file, format!("{config}\n{log}")).unwrap();
+    file
 }
 
 /// The program under test: the one built with the tests, or the one that `FRAMEGATE` names.

@@ -27,13 +27,22 @@ pub use servant::{Manner, Servant};
 pub use signer::{Signer, jwks, now};
 pub use tls::{Authority, TlsClient, TlsRaw};
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long anything may take that should happen at once. Generous: a busy machine is no failure.
 pub const SOON: Duration = Duration::from_secs(20);
 
 /// What the far side hears "at once" comes within this: no timeout of the gateway's was waited for. On a busy machine.
 pub const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// Waits for what comes about by itself.
+pub fn within_a_moment(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::yield_now();
+    }
+}
 
 /// A gateway in front of a scripted backend, and one session through it: client and backend, raw.
 pub fn session(route: &str) -> (Gateway, Raw, Raw) {
