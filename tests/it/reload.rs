@@ -50,8 +50,8 @@ fn routes_come_and_go_and_the_others_never_notice() {
         let line = gateway.reload(&a);
         assert_eq!((names(&line, "routes_removed"), line["sessions_ended"].as_u64()), ("b".into(), Some(1)));
         assert_eq!(on_b.expect_close(1012), "reload");
-        on_b.send(client_frame(0x88, &close_payload(1012, "")));
-        on_b.expect_end();
+        // Cut: nobody need wait for the end of the closing handshake.
+        drop(on_b);
         gateway.expect_ended("gateway", "reload");
         is_alive(&mut on_a);
     }
@@ -243,9 +243,10 @@ fn a_handshake_that_is_under_way_comes_under_the_new_configuration() {
         format!("{LISTENER}[shutdown]\nclose_spread = \"0s\"\n{}", route("a", &backend.url(), keys))
     };
     let smaller = "[route.limits.client]\nmax_message_size = \"4B\"\n";
-    for (after, stays) in
-        [(config(smaller), true), (format!("{LISTENER}{}", route("b", &backend.url(), "")), false)]
-    {
+    for (after, stays) in [
+        (config(smaller), true),
+        (format!("{LISTENER}[shutdown]\nclose_spread = \"0s\"\n{}", route("b", &backend.url(), "")), false),
+    ] {
         let gateway = Gateway::start(&config(""));
         let mut client = Raw::connect(gateway.address());
         client.send(upgrade_request("/a/", ""));
