@@ -96,6 +96,15 @@ impl Lane {
         self.open.is_none()
     }
 
+    /// Payload that is still to come of the frame we are in.
+    pub fn left_of_frame(&self) -> u64 {
+        self.open.map_or(0, |open| open.remaining)
+    }
+
+    pub const fn has_deflate(&self) -> bool {
+        self.wire.deflate
+    }
+
     pub const fn is_inside_message(&self) -> bool {
         self.message.is_some()
     }

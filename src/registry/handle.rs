@@ -1,5 +1,6 @@
 //! One live session, as others see it: what is known of it, and the slot through which orders reach it.
 
+use super::tap::Tap;
 use crate::backend::pool::Endpoint;
 use crate::clock;
 use crate::moment::Moment;
@@ -58,8 +59,17 @@ pub struct Handle {
 #[derive(Debug, Default)]
 struct Slot {
     ordered: Option<Ordered>,
-    rules: Option<Arc<Rules>>,
+    news: Option<Box<News>>,
     waker: Option<Waker>,
+}
+
+/// What seldom comes.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Other rules to follow.
+    pub rules: Option<Arc<Rules>>,
+    /// Somebody wants to look on.
+    pub taps: Vec<Tap>,
 }
 
 impl Handle {
@@ -94,7 +104,12 @@ impl Handle {
 
     /// The session follows these rules from now on.
     pub fn follow(&self, rules: Arc<Rules>) {
-        self.tell(|slot| slot.rules = Some(rules));
+        self.tell(|slot| slot.news.get_or_insert_default().rules = Some(rules));
+    }
+
+    /// Its frames are shown to this one too, from the next turn on.
+    pub fn tap(&self, tap: Tap) {
+        self.tell(|slot| slot.news.get_or_insert_default().taps.push(tap));
     }
 
     fn tell(&self, what: impl FnOnce(&mut Slot)) {
@@ -114,15 +129,15 @@ impl Handle {
         self.slot().ordered
     }
 
-    /// New rules, once.
-    pub fn take_rules(&self) -> Option<Arc<Rules>> {
+    /// What there is besides orders, once.
+    pub fn take_news(&self) -> Option<Box<News>> {
         if !self.is_told.load(Ordering::Acquire) {
             return None;
         }
         let mut slot = self.slot();
-        let rules = slot.rules.take();
+        let news = slot.news.take();
         self.is_told.store(slot.ordered.is_some(), Ordering::Release);
-        rules
+        news
     }
 
     /// Names the task that has to be woken.
@@ -154,12 +169,13 @@ mod tests {
     #[test]
     fn rules_are_told_once_and_the_latest_count() {
         let handle = Handle::new(1);
-        assert!(handle.take_rules().is_none());
+        let take_rules = || handle.take_news().and_then(|news| news.rules);
+        assert!(take_rules().is_none());
         let (first, second) = (Arc::<Rules>::default(), Arc::<Rules>::default());
         handle.follow(first);
         handle.follow(second.clone());
-        assert!(handle.take_rules().is_some_and(|told| Arc::ptr_eq(&told, &second)));
-        assert!(handle.take_rules().is_none());
+        assert!(take_rules().is_some_and(|told| Arc::ptr_eq(&told, &second)));
+        assert!(take_rules().is_none());
     }
 
     #[test]

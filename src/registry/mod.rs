@@ -4,8 +4,9 @@
 //! for as long as somebody looks at all of it: a hundred thousand sessions must not wait for a reader.
 
 mod handle;
+pub mod tap;
 
-pub use handle::{Facts, Handle, Ordered};
+pub use handle::{Facts, Handle, News, Ordered};
 
 use crate::relay::Order;
 use std::collections::BTreeMap;

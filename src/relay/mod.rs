@@ -252,6 +252,21 @@ impl Relay {
         !self.lanes[from].is_between_frames()
     }
 
+    /// What is still to come of the frame that `from` is in.
+    pub fn left_of_frame(&self, from: Side) -> u64 {
+        self.lanes[from].left_of_frame()
+    }
+
+    /// What `from` still sends is thrown away: it broke a rule, or the time to listen is over.
+    pub fn is_deaf_to(&self, from: Side) -> bool {
+        matches!(self.legs[from].hearing, Hearing::Deaf)
+    }
+
+    /// permessage-deflate was agreed.
+    pub fn has_deflate(&self) -> bool {
+        self.lanes.client.has_deflate()
+    }
+
     pub fn meters(&self) -> &Meters {
         &self.meters
     }

@@ -7,6 +7,7 @@
 mod leg;
 pub mod pipe;
 mod poll;
+mod tap;
 
 use super::stream::Stream;
 use crate::clock::moment;
@@ -22,6 +23,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use tap::Tapped;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -74,6 +76,8 @@ pub struct Splice {
     obeyed: bool,
     registered: Option<Waker>,
     ending: Option<Box<Ending>>,
+    /// Somebody looks on.
+    tapped: Option<Box<Tapped>>,
 }
 
 /// What a turn of one side calls for.
@@ -106,6 +110,7 @@ impl Splice {
             obeyed: false,
             registered: None,
             ending: None,
+            tapped: None,
         }
     }
 
@@ -170,7 +175,12 @@ impl Splice {
     /// Lets the rest of a large frame that nobody reads pass inside the kernel (splice(2)). `None`: it has to be read.
     fn pass_unseen(&mut self, from: Side, cx: &mut Context<'_>, now: Moment) -> Option<bool> {
         let unseen = self.relay.unseen(from);
-        if unseen < WORTH_A_PIPE || !self.legs[from].is_drained() || !self.legs[!from].out.is_clear() {
+        // Who looks on looks at everything.
+        if unseen < WORTH_A_PIPE
+            || self.tapped.is_some()
+            || !self.legs[from].is_drained()
+            || !self.legs[!from].out.is_clear()
+        {
             return None;
         }
         if self.stirred {
@@ -252,10 +262,19 @@ impl Splice {
                     break;
                 }
                 Effect::Forward { n } => {
+                    if let Some(tapped) = &mut self.tapped {
+                        tapped.passed(from, &unread[used..used + n]);
+                    }
                     self.forward(!from, &unread[used..used + n], cx, now);
                     used += n;
                 }
-                Effect::Discard { n } => used += n,
+                Effect::Discard { n } => {
+                    // A refused frame and what follows it do not pass.
+                    if let Some(tapped) = self.tapped.as_mut().filter(|_| !self.relay.is_deaf_to(from)) {
+                        tapped.passed(from, &unread[used..used + n]);
+                    }
+                    used += n;
+                }
                 Effect::Send { to, frame } => self.send(to, &frame, cx, now),
                 Effect::Pause { from: paused, until } => {
                     self.relay.meters().add_throttled(until.since(now));
@@ -288,6 +307,9 @@ impl Splice {
             return;
         }
         frame.encode(key, &mut out.queue);
+        if let Some(tapped) = &mut self.tapped {
+            tapped.said(to, frame);
+        }
         if out.len() >= OWN_FRAMES {
             self.flush(to, cx, now);
         }

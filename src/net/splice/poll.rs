@@ -1,12 +1,16 @@
 //! The session as a future: whose turn it is, the clock, orders from outside, and the way out.
 
+use super::tap::Tapped;
 use super::{Moved, Splice, TURNS};
 use crate::clock::{instant, moment};
 use crate::frame::{Pair, Side};
 use crate::moment::Moment;
 use crate::registry::Ordered;
+use crate::registry::tap::Tap;
+use crate::relay::Rules;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
@@ -26,7 +30,8 @@ impl Splice {
             self.armed = None;
         }
         let now = moment(Instant::now());
-        self.follow_new_rules();
+        self.hear_the_news();
+        self.tapped.take_if(|tapped| !tapped.is_wanted());
         self.look_at_the_clock(now);
         let mut turns = Pair { client: true, backend: true };
         for _ in 0..TURNS {
@@ -52,11 +57,34 @@ impl Splice {
         Poll::Pending
     }
 
-    /// The configuration was reloaded. What the old rates held back may go at once, if the new ones let it.
-    fn follow_new_rules(&mut self) {
-        let Some(rules) = self.session.as_ref().and_then(|session| session.handle().take_rules()) else {
+    /// Whatever was told from outside, besides orders.
+    fn hear_the_news(&mut self) {
+        let Some(news) = self.session.as_ref().and_then(|session| session.handle().take_news()) else {
             return;
         };
+        if let Some(rules) = news.rules {
+            self.follow(rules);
+        }
+        for tap in news.taps {
+            self.tap(tap);
+        }
+    }
+
+    fn tap(&mut self, tap: Tap) {
+        match &mut self.tapped {
+            Some(tapped) => tapped.add(tap),
+            none => {
+                let left = Pair {
+                    client: self.relay.left_of_frame(Side::Client),
+                    backend: self.relay.left_of_frame(Side::Backend),
+                };
+                *none = Some(Box::new(Tapped::new(tap, left, self.relay.has_deflate())));
+            }
+        }
+    }
+
+    /// The configuration was reloaded. What the old rates held back may go at once, if the new ones let it.
+    fn follow(&mut self, rules: Arc<Rules>) {
         self.relay.follow(rules);
         for side in Side::BOTH {
             let leg = &mut self.legs[side];
@@ -108,6 +136,9 @@ impl Splice {
             return;
         };
         let outcome = self.ending.take().map_or_else(|| session.cut_off(), |ending| ending.outcome);
+        if let Some(tapped) = &mut self.tapped {
+            tapped.ended(&outcome);
+        }
         session.finish(&outcome);
     }
 
