@@ -57,6 +57,7 @@ impl Session {
                 host = opened.host,
                 path = opened.path,
                 subprotocol = facts.subprotocol.as_deref().unwrap_or_default(),
+                trace = facts.trace_id().as_deref(),
                 compression = if opened.deflate { "permessage-deflate" } else { "none" },
                 tls = opened.tls,
                 client_cert = opened.client_cert,
@@ -125,6 +126,7 @@ impl Session {
             backend = &*facts.endpoint.label,
             client = shown_address(facts.client).as_str(),
             subprotocol = facts.subprotocol.as_deref().unwrap_or_default(),
+            trace = facts.trace_id().as_deref(),
             duration_ms = u64::try_from(facts.age().as_millis()).unwrap_or(u64::MAX),
             by = outcome.by.word(),
             cause = outcome.cause.word(),
@@ -185,6 +187,7 @@ mod tests {
             endpoint: place.endpoint().clone(),
             client: None,
             subprotocol: None,
+            trace: None,
             opened: clock::now(),
             meters: Arc::default(),
         };

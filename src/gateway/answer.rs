@@ -1,6 +1,7 @@
 //! Answers of our own: refusals and redirects, and the lines that tell the operator of them.
 
 use super::{Connection, ResponseBody, Visit};
+use crate::handshake::trace::Trace;
 use crate::observe::log::printable;
 use crate::refusal::Refused;
 use crate::route::Route;
@@ -62,43 +63,34 @@ pub(super) fn text_response(status: StatusCode, text: &'static str) -> Response<
     response
 }
 
+/// What names a request in its lines.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub(super) id: &'a str,
+    pub(super) client: Option<IpAddr>,
+    /// Fit for a log.
+    pub(super) path: &'a str,
+    pub(super) trace: Option<Trace>,
+}
+
+impl Named<'_> {
+    fn trace(&self) -> Option<String> {
+        self.trace.map(|trace| trace.id_text())
+    }
+}
+
 /// `close`: the code of the Close by which the client is told, instead of the status.
-pub(super) fn log_refusal(
-    connection: &Connection,
-    client: Option<IpAddr>,
-    id: &str,
-    shown_path: &str,
-    refused: &Refused,
-    close: Option<u16>,
-) {
+pub(super) fn log_refusal(connection: &Connection, named: Named<'_>, refused: &Refused, close: Option<u16>) {
     let Refused { refusal, detail, .. } = refused;
-    let (listener, client) = (&*connection.listener, shown_address(client));
+    let (listener, client) = (&*connection.listener, shown_address(named.client));
     let (status, cause) = (refusal.status().as_u16(), refusal.cause_word());
     let (client, detail) = (client.as_str(), &*printable(detail));
+    let (id, path, trace) = (named.id, named.path, named.trace());
+    let trace = trace.as_deref();
     if refusal.is_our_fault() {
-        tracing::warn!(
-            id,
-            listener,
-            client,
-            path = shown_path,
-            status,
-            close,
-            cause,
-            detail,
-            "handshake refused"
-        );
+        tracing::warn!(id, listener, client, path, trace, status, close, cause, detail, "handshake refused");
     } else {
-        tracing::info!(
-            id,
-            listener,
-            client,
-            path = shown_path,
-            status,
-            close,
-            cause,
-            detail,
-            "handshake refused"
-        );
+        tracing::info!(id, listener, client, path, trace, status, close, cause, detail, "handshake refused");
     }
 }
 
@@ -131,11 +123,36 @@ pub(super) fn log_denied(
     let (listener, client) = (&*visit.connection.listener, shown_address(visit.seen.client));
     let (id, route, path, client) = (visit.id, route.name.as_str(), visit.shown_path, client.as_str());
     let (detail, cause) = (format!("{server} answered {}", status.as_u16()), denial_cause(status));
-    let (detail, status) = (detail.as_str(), status.as_u16());
+    let (detail, status, trace) = (detail.as_str(), status.as_u16(), visit.named().trace());
+    let trace = trace.as_deref();
     if status >= 500 {
-        tracing::warn!(id, listener, client, route, path, status, close, cause, detail, "handshake refused");
+        tracing::warn!(
+            id,
+            listener,
+            client,
+            route,
+            path,
+            trace,
+            status,
+            close,
+            cause,
+            detail,
+            "handshake refused"
+        );
     } else {
-        tracing::info!(id, listener, client, route, path, status, close, cause, detail, "handshake refused");
+        tracing::info!(
+            id,
+            listener,
+            client,
+            route,
+            path,
+            trace,
+            status,
+            close,
+            cause,
+            detail,
+            "handshake refused"
+        );
     }
 }
 
@@ -146,6 +163,7 @@ pub(super) fn log_passed_on(visit: &Visit<'_>, route: &Route, status: StatusCode
         client = shown_address(visit.seen.client).as_str(),
         route = route.name.as_str(),
         path = visit.shown_path,
+        trace = visit.named().trace().as_deref(),
         status = status.as_u16(),
         cause = "backend_status",
         "handshake answered by the backend"

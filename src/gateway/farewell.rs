@@ -23,7 +23,7 @@ impl Gateway {
         let code = refused.refusal.close_code()?;
         let answered = self.farewell(visit, route, code, refused.refusal.public_word())?;
         if self.lasting.usher.may_log(refused) {
-            log_refusal(visit.connection, visit.seen.client, visit.id, visit.shown_path, refused, Some(code));
+            log_refusal(visit.connection, visit.named(), refused, Some(code));
         }
         Some(answered)
     }

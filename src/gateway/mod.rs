@@ -17,6 +17,7 @@ use crate::handshake::client_cert::ClientCertificate;
 use crate::handshake::forward::{self, Hop};
 use crate::handshake::reply::{Agreed, Offer};
 use crate::handshake::request::{Asked, Upgrade, Wants};
+use crate::handshake::trace::Trace;
 use crate::keyring::Keyrings;
 use crate::latest::Latest;
 use crate::net::auth::AuthServer;
@@ -35,7 +36,7 @@ use crate::registry::{Facts, Ordered, Seat, Sessions};
 use crate::relay::Order;
 use crate::route::{Compression, PlainHttp, Route, RouteFacts, RouteTable};
 use crate::session::{Opened, Session, client_lost_at_the_start, shown_subprotocol};
-use answer::{log_passed_on, log_refusal, redirect_to_https, refusal_response};
+use answer::{Named, log_passed_on, log_refusal, redirect_to_https, refusal_response};
 use ask::Heard;
 use bytes::Bytes;
 use head::request_id;
@@ -157,6 +158,7 @@ struct Visit<'a> {
     asked: Asked,
     seen: Seen,
     shown_path: &'a str,
+    trace: Option<Trace>,
 }
 
 /// That a route's policies let the request in. What needs approval takes this, not a bool.
@@ -177,6 +179,10 @@ impl<'a> Permit<'a> {
 }
 
 impl Visit<'_> {
+    fn named(&self) -> Named<'_> {
+        Named { id: self.id, client: self.seen.client, path: self.shown_path, trace: self.trace }
+    }
+
     fn hop(&self) -> Hop<'_> {
         let connection = self.connection;
         Hop {
@@ -197,6 +203,7 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let id = request_id(&head.headers);
         let shown_path = shown_path(&head.uri, self.query);
+        let trace = Trace::read(&head.headers);
         let seen = if connection.speaks_for_nobody {
             Seen::at_first_sight(connection.peer, connection.tls)
         } else {
@@ -205,7 +212,7 @@ impl Gateway {
         let refused = match Asked::read(&head) {
             Err(refused) => refused,
             Ok(asked) => {
-                let visit = Visit { connection, id: &id, asked, seen, shown_path: &shown_path };
+                let visit = Visit { connection, id: &id, asked, seen, shown_path: &shown_path, trace };
                 match self.serve(&visit, head, body).await {
                     Ok(answered) => return answered,
                     Err(refused) => refused,
@@ -213,7 +220,8 @@ impl Gateway {
             }
         };
         if self.lasting.usher.may_log(&refused) {
-            log_refusal(connection, seen.client, &id, &shown_path, &refused, None);
+            let named = Named { id: &id, client: seen.client, path: &shown_path, trace };
+            log_refusal(connection, named, &refused, None);
         }
         refusal_response(&refused).into()
     }
@@ -414,6 +422,7 @@ impl Gateway {
             endpoint: place.endpoint().clone(),
             client: visit.seen.client,
             subprotocol: agreed.subprotocol.as_deref().map(|name| shown_subprotocol(name).into()),
+            trace: visit.trace.map(Box::new),
             opened: clock::now(),
             meters: Arc::default(),
         };

@@ -9,6 +9,7 @@ mod list;
 pub mod path;
 pub mod reply;
 pub mod request;
+pub mod trace;
 
 pub use address::address_text;
 pub use key::{accept_for, is_valid_key, new_key};

@@ -3,6 +3,7 @@
 use super::tap::Tap;
 use crate::backend::pool::Endpoint;
 use crate::clock;
+use crate::handshake::trace::Trace;
 use crate::moment::Moment;
 use crate::relay::{Meters, Order, Rules};
 use crate::route::Route;
@@ -27,6 +28,8 @@ pub struct Facts {
     pub client: Option<IpAddr>,
     /// What the two ends agreed to, fit for a log.
     pub subprotocol: Option<Box<str>>,
+    /// The trace that its request belongs to.
+    pub trace: Option<Box<Trace>>,
     pub opened: Moment,
     pub meters: Arc<Meters>,
 }
@@ -34,6 +37,11 @@ pub struct Facts {
 impl Facts {
     pub fn age(&self) -> Duration {
         clock::now().since(self.opened)
+    }
+
+    /// For a log.
+    pub fn trace_id(&self) -> Option<String> {
+        self.trace.as_ref().map(|trace| trace.id_text())
     }
 }
 

@@ -233,6 +233,25 @@ fn one_request_id_for_the_backend_and_both_lines() {
 }
 
 #[test]
+fn a_trace_passes_and_stands_in_every_line() {
+    let front = Front::new("");
+    let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+    for (line, logged) in
+        [(format!("00-{id}-00f067aa0ba902b7-01"), Some(id)), (format!("00-{id}-evil\"-01"), None)]
+    {
+        let ask = Ask::new().also(&format!("traceparent: {line}")).also("tracestate: a=b");
+        let (forwarded, client, server) = front.expect_admitted(&ask);
+        assert_eq!(values(&forwarded, "traceparent"), [line.as_str()]);
+        assert_eq!(values(&forwarded, "tracestate"), ["a=b"]);
+        assert_eq!(front.opened()["trace"].as_str(), logged);
+        drop((client, server));
+        assert_eq!(front.gateway.ended()["trace"].as_str(), logged);
+        front.send(ask.also("Origin: https://elsewhere.test").bytes()).head();
+        assert_eq!(front.gateway.refused()["trace"].as_str(), logged);
+    }
+}
+
+#[test]
 fn no_secret_in_the_log() {
     let front = Front::new("");
     let ask = Ask::new().target("/room?token=hush1&hush2").with(&[
