@@ -2,16 +2,11 @@
 //! anew; a file that came out broken changes nothing, for the keys of a minute ago are better than none.
 
 use crate::policy::jwks::KeySet;
+use crate::watched::{self, LOOK, Stamp};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-/// How often a file is looked at.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// More than any issuer publishes, and little enough to hold.
 const MAX_SIZE: u64 = 1 << 20;
@@ -29,18 +24,9 @@ struct Keyring {
     seen: Mutex<Option<Stamp>>,
 }
 
-/// Tells one state of a file from the next, also where it was replaced by another of the same length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    changed: (i64, i64),
-}
-
 /// Reads a set once. The error says what to look at, and repeats nothing of a key.
 pub fn read(path: &Path) -> Result<KeySet, String> {
-    open(path).and_then(|(file, _)| read_set(file, path))
+    watched::open(path).and_then(|(file, _)| read_set(file, path))
 }
 
 impl Keyrings {
@@ -71,7 +57,7 @@ impl Keyrings {
 
 impl Keyring {
     fn open(path: &Path) -> Result<Keyring, String> {
-        let (file, stamp) = open(path)?;
+        let (file, stamp) = watched::open(path)?;
         let set = read_set(file, path)?;
         tell_ignored(path, &set);
         Ok(Keyring {
@@ -83,7 +69,7 @@ impl Keyring {
 
     /// Takes over what the file has become, if it has become anything.
     fn look(&self) {
-        let opened = open(&self.path);
+        let opened = watched::open(&self.path);
         let stamp = opened.as_ref().ok().map(|(_, stamp)| *stamp);
         if std::mem::replace(&mut *lock(&self.seen), stamp) == stamp {
             return;
@@ -109,27 +95,9 @@ fn tell_ignored(path: &Path, set: &KeySet) {
     }
 }
 
-/// The stamp is that of the file that is then read, even if another takes its place in between.
-fn open(path: &Path) -> Result<(File, Stamp), String> {
-    let unreadable = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-    let file = File::open(path).map_err(unreadable)?;
-    let data = file.metadata().map_err(unreadable)?;
-    let stamp = Stamp {
-        device: data.dev(),
-        inode: data.ino(),
-        size: data.size(),
-        changed: (data.mtime(), data.mtime_nsec()),
-    };
-    Ok((file, stamp))
-}
-
 fn read_set(file: File, path: &Path) -> Result<KeySet, String> {
-    let mut text = String::new();
-    let read = file.take(MAX_SIZE + 1).read_to_string(&mut text);
-    read.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    if text.len() as u64 > MAX_SIZE {
-        return Err(format!("{} is larger than a set of keys: 1 MiB", path.display()));
-    }
+    let text = String::from_utf8(watched::read(file, path, MAX_SIZE)?);
+    let text = text.map_err(|_| format!("{} is not a text file", path.display()))?;
     KeySet::parse(&text).map_err(|problem| format!("{} {problem}", path.display()))
 }
 

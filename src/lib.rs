@@ -13,6 +13,7 @@ pub mod policy;
 pub mod route;
 // IO
 pub mod clock;
+pub mod watched;
 pub mod observe;
 pub mod registry;
 pub mod drain;
