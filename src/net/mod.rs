@@ -7,6 +7,7 @@ pub mod proxy_protocol;
 pub mod listen;
 pub mod doorstep;
 pub mod descriptors;
+pub mod tickets;
 pub mod tls;
 pub mod self_signed;
 pub mod dial;
