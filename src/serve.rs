@@ -6,6 +6,7 @@ use crate::latest::Latest;
 use crate::net::listen::{Listener, ListenerSettings};
 use crate::net::proxy_protocol::header::Told;
 use crate::net::proxy_protocol::{self, ProxyProtocol};
+use crate::net::served_tls::ServedTls;
 use crate::net::splice::{Splice, Taken};
 use crate::net::stream::{Socket, Stream};
 use crate::net::tls_server::TlsServer;
@@ -18,7 +19,6 @@ use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -41,14 +41,14 @@ pub struct Door {
 /// How a listener takes connections, until a reload says otherwise.
 pub struct Terms {
     pub settings: ListenerSettings,
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Arc<ServedTls>>,
     /// Shared by every session of the listener.
     name: Arc<str>,
     crowd: Arc<Crowd>,
 }
 
 impl Terms {
-    pub fn new(settings: ListenerSettings, tls: Option<Arc<ServerConfig>>) -> Terms {
+    pub fn new(settings: ListenerSettings, tls: Option<Arc<ServedTls>>) -> Terms {
         let name: Arc<str> = settings.name.as_str().into();
         let crowd = Arc::new(Crowd { scope: Scope::Listener(name.clone()), limits: settings.limits });
         Terms { settings, tls, name, crowd }
@@ -166,7 +166,7 @@ async fn converse(
             return None;
         }
     }
-    let stream = match terms.tls.clone() {
+    let stream = match terms.tls.as_ref().map(|tls| tls.config()) {
         None => Stream::Plain(socket),
         Some(config) => match tokio::time::timeout_at(deadline, TlsServer::accept(socket, config)).await {
             Ok(Ok((stream, sni))) => {

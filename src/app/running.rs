@@ -12,7 +12,7 @@ use crate::latest::Latest;
 use crate::net::auth::AuthServer;
 use crate::net::listen::{Bind, Bound, ListenerSettings};
 use crate::net::probe;
-use crate::net::tls;
+use crate::net::served_tls::{self, ServedTls};
 use crate::net::upstream::Upstream;
 use crate::observe::log::{self, LogSettings};
 use crate::policy::crowd::Crowd;
@@ -21,7 +21,6 @@ use crate::relay::Order;
 use crate::route::{Route, RouteTable};
 use crate::serve::Terms;
 use crate::workers::{Duty, Workers};
-use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -31,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// TLS for listeners whose certificate is not in files, by the listener's name.
-pub type MadeTls = HashMap<String, Arc<ServerConfig>>;
+pub type MadeTls = HashMap<String, Arc<ServedTls>>;
 
 pub struct Running {
     pub gateways: Arc<Latest<Gateway>>,
@@ -47,7 +46,7 @@ pub struct Running {
     fixed: Fixed,
     log: LogSettings,
     probing: Vec<Probing>,
-    watching: AbortHandle,
+    watching: Option<AbortHandle>,
 }
 
 /// A listener that is open.
@@ -105,7 +104,6 @@ impl Running {
             connections: connections.clone(),
         };
         let workers = Workers::start(loops, &duty).map_err(|error| format!("cannot start: {error}"))?;
-        let watching = watch_keys(&gateways.get());
         let mut running = Running {
             gateways,
             accepting,
@@ -118,12 +116,13 @@ impl Running {
             fixed,
             log,
             probing: Vec::new(),
-            watching,
+            watching: None,
         };
         for prospect in listeners {
             running.open(prospect);
         }
         running.probe();
+        running.watch();
         Ok(running)
     }
 
@@ -140,9 +139,8 @@ impl Running {
         self.gateways.replace(gateway.clone());
         self.follow(listeners, &mut reloaded);
         reloaded.sessions = gateway.take_over(&before);
-        self.watching.abort();
-        self.watching = watch_keys(&gateway);
         self.probe();
+        self.watch();
         if log.level != self.log.level {
             log::change_level(log.level);
         }
@@ -220,6 +218,17 @@ impl Running {
         }
     }
 
+    /// Looks at the files that change by themselves: keys of tokens, certificates, keys of tickets. On this thread, which
+    /// carries no sessions.
+    fn watch(&mut self) {
+        let keyrings = self.gateways.get().keyrings.clone();
+        let served = self.entrances.iter().filter_map(|entrance| entrance.terms.get().tls.clone()).collect();
+        let both = async move { tokio::join!(keyrings.watch(), served_tls::watch(served)) };
+        if let Some(before) = self.watching.replace(tokio::spawn(both).abort_handle()) {
+            before.abort();
+        }
+    }
+
     /// Ends the loops, and with them whatever still runs there.
     pub fn end(self) {
         self.workers.end();
@@ -280,16 +289,17 @@ fn prospect(
     made: &MadeTls,
     loops: usize,
 ) -> Result<Prospect, String> {
-    let tls = match (&settings.tls, made.get(&settings.name)) {
-        (Some(files), _) => Some(tls::server_config(files)?),
-        (None, made) => made.cloned(),
-    };
     // Port 0 is another port each time; there a listener is known by its name.
     let is_vague = matches!(settings.bind, Bind::Tcp(address) if address.port() == 0);
     let is_it = |one: &Entrance| {
         one.bind == settings.bind && (!is_vague || one.terms.get().settings.name == settings.name)
     };
     let stays = open.iter().position(is_it);
+    let before = stays.and_then(|place| open[place].terms.get().tls.clone());
+    let tls = match (&settings.tls, made.get(&settings.name)) {
+        (Some(files), _) => Some(Arc::new(ServedTls::open(&settings.name, files, before.as_deref())?)),
+        (None, made) => made.cloned(),
+    };
     let bound = match stays {
         Some(_) => Vec::new(),
         None => Bound::open(&settings.bind, loops).map_err(|error| {
@@ -324,12 +334,6 @@ fn compare(before: &Gateway, after: &Gateway) -> Reloaded {
         routes_changed: after.routes.iter().filter(differs).map(|route| route.name.clone()).collect(),
         ..Reloaded::default()
     }
-}
-
-/// On this thread, which carries no sessions.
-fn watch_keys(gateway: &Gateway) -> AbortHandle {
-    let keyrings = gateway.keyrings.clone();
-    tokio::spawn(async move { keyrings.watch().await }).abort_handle()
 }
 
 /// Probes the servers of a backend, where its configuration wants that. On this thread, which carries no sessions.

@@ -26,7 +26,7 @@ impl Demo {
             Err(error) => return fail(&format!("the demo's backend cannot start: {error}")),
         };
         let names = ["localhost", "127.0.0.1", "::1"].map(String::from).to_vec();
-        let made_tls = match self_signed::server_config(names) {
+        let made_tls = match self_signed::serve(names) {
             Ok(config) => HashMap::from([(demo::HTTPS.to_string(), config)]),
             Err(why) => return fail(&why),
         };

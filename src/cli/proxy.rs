@@ -46,7 +46,7 @@ impl Proxy {
         };
         let mut made_tls = HashMap::new();
         if let Some(names) = self_signed {
-            match self_signed::server_config(names) {
+            match self_signed::serve(names) {
                 Ok(config) => made_tls.insert(LISTENER.to_string(), config),
                 Err(why) => return fail(&why),
             };
@@ -75,6 +75,7 @@ impl Proxy {
                     certificates: vec![files],
                     min_version: TlsVersion::Tls12,
                     client_auth: None,
+                    ticket_keys: None,
                 })
             }
             _ => None,

@@ -130,7 +130,8 @@ fn read_tls(mut section: Section<'_>) -> TlsSettings {
     }
     let versions = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
     let min_version = section.read("min_version", TlsVersion::Tls12, |value| value.choice(&versions, &[]));
-    TlsSettings { certificates, min_version, client_auth: read_client_auth(&mut section) }
+    let client_auth = read_client_auth(&mut section);
+    TlsSettings { certificates, min_version, client_auth, ticket_keys: None }
 }
 
 /// `cert` and `key`, which go together.

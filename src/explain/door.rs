@@ -70,8 +70,12 @@ mod tests {
             Some(path) => Bind::Unix(path.into()),
             None => Bind::Tcp(bind.parse().unwrap()),
         };
-        let none =
-            TlsSettings { certificates: Vec::new(), min_version: TlsVersion::Tls12, client_auth: None };
+        let none = TlsSettings {
+            certificates: Vec::new(),
+            min_version: TlsVersion::Tls12,
+            client_auth: None,
+            ticket_keys: None,
+        };
         ListenerSettings { tls: tls.then_some(none), ..ListenerSettings::new(name, bind) }
     }
 

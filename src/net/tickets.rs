@@ -6,6 +6,7 @@
 //! makes keys of its own, which nobody else has.
 
 use crate::clock;
+use crate::latest::Latest;
 use crate::watched::{self, Look, Watched};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, RandomizedNonceKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
@@ -15,7 +16,7 @@ use rustls::server::ProducesTickets;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What `openssl rand -base64 48` writes: more than an attacker can guess, and hard to confuse with a password.
@@ -47,8 +48,7 @@ pub struct FileTickets {
     listener: String,
     path: PathBuf,
     purpose: Purpose,
-    /// Held for as long as it takes to copy the `Arc`.
-    keys: Mutex<Arc<[TicketKey]>>,
+    keys: Latest<Vec<TicketKey>>,
     /// For the one who looks at the file.
     watched: Mutex<Watched<1>>,
 }
@@ -72,7 +72,7 @@ impl FileTickets {
             listener: listener.into(),
             path: path.into(),
             purpose,
-            keys: Mutex::new(read(file, path, &purpose)?.into()),
+            keys: Latest::new(Arc::new(read(file, path, &purpose)?)),
             watched: Mutex::new(Watched::new([Some(stamp)])),
         })
     }
@@ -81,7 +81,7 @@ impl FileTickets {
     pub fn look(&self) {
         let opened = watched::open(&self.path);
         let stamp = opened.as_ref().ok().map(|(_, stamp)| *stamp);
-        let look = lock(&self.watched).look([stamp]);
+        let look = self.watched.lock().unwrap_or_else(PoisonError::into_inner).look([stamp]);
         if look == Look::Same {
             return;
         }
@@ -89,9 +89,9 @@ impl FileTickets {
         match opened.and_then(|(file, _)| read(file, &self.path, &self.purpose)) {
             Ok(keys) => {
                 let names = |keys: &[TicketKey]| keys.iter().map(|key| key.name).collect::<Vec<_>>();
-                if names(&keys) != names(&self.keys()) {
+                if names(&keys) != names(&self.keys.get()) {
                     tracing::info!(listener, file, keys = keys.len(), "ticket_keys was read again");
-                    *lock(&self.keys) = keys.into();
+                    self.keys.replace(Arc::new(keys));
                 }
             }
             Err(_) if look == Look::Changed => {}
@@ -106,12 +106,8 @@ impl FileTickets {
         }
     }
 
-    fn keys(&self) -> Arc<[TicketKey]> {
-        lock(&self.keys).clone()
-    }
-
     fn seal(&self, state: &[u8], now: Duration) -> Option<Vec<u8>> {
-        let keys = self.keys();
+        let keys = self.keys.get();
         let TicketKey { name, secret } = keys.first()?;
         let mut salt = [0; SALT];
         getrandom::fill(&mut salt).ok()?;
@@ -127,7 +123,7 @@ impl FileTickets {
         let (name, rest) = ticket.split_first_chunk::<NAME>()?;
         let (salt, rest) = rest.split_first_chunk::<SALT>()?;
         let (nonce, rest) = rest.split_first_chunk::<NONCE>()?;
-        let keys = self.keys();
+        let keys = self.keys.get();
         let TicketKey { secret, .. } = keys.iter().find(|key| key.name == *name)?;
         let mut sealed = rest.to_vec();
         let opened =
@@ -160,7 +156,7 @@ impl ProducesTickets for FileTickets {
 /// Nothing of a key, not even its name.
 impl fmt::Debug for FileTickets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileTickets").field("path", &self.path).field("keys", &self.keys().len()).finish()
+        f.debug_struct("FileTickets").field("path", &self.path).field("keys", &self.keys.get().len()).finish()
     }
 }
 
@@ -201,23 +197,18 @@ fn parse(text: &str, purpose: &Purpose) -> Result<Vec<TicketKey>, String> {
 impl TicketKey {
     fn derive(line: &[u8], purpose: &Purpose) -> Option<TicketKey> {
         let root = Salt::new(HKDF_SHA256, b"framegate session tickets 1").extract(line);
-        let (mut name, mut secret) = ([0; 32], [0; 32]);
-        root.expand(&[b"name", purpose], HKDF_SHA256).ok()?.fill(&mut name).ok()?;
-        root.expand(&[b"secret", purpose], HKDF_SHA256).ok()?.fill(&mut secret).ok()?;
-        let name = *name.first_chunk::<NAME>()?;
-        Some(TicketKey { name, secret: Prk::new_less_safe(HKDF_SHA256, &secret) })
+        let (mut secret, mut name) = ([0; 32], [0; 32]);
+        root.expand(&[purpose], HKDF_SHA256).ok()?.fill(&mut secret).ok()?;
+        let secret = Prk::new_less_safe(HKDF_SHA256, &secret);
+        secret.expand(&[b"name"], HKDF_SHA256).ok()?.fill(&mut name).ok()?;
+        Some(TicketKey { name: *name.first_chunk::<NAME>()?, secret })
     }
 }
 
 fn one_ticket_key(secret: &Prk, salt: &[u8; SALT]) -> Option<RandomizedNonceKey> {
     let mut key = [0; 32];
-    secret.expand(&[salt], &AES_256_GCM).ok()?.fill(&mut key).ok()?;
+    secret.expand(&[b"ticket", salt], &AES_256_GCM).ok()?.fill(&mut key).ok()?;
     RandomizedNonceKey::new(&AES_256_GCM, &key).ok()
-}
-
-/// A panic while the lock was held left nothing half done: a list is replaced whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -287,7 +278,7 @@ mod tests {
         assert_eq!(keys.open([1; 32]).unseal(&ticket, NOW), None);
         // Nor when somebody writes the other's name on it.
         let mut renamed = ticket;
-        renamed[..NAME].copy_from_slice(&keys.open([1; 32]).keys()[0].name);
+        renamed[..NAME].copy_from_slice(&keys.open([1; 32]).keys.get()[0].name);
         assert_eq!(keys.open([1; 32]).unseal(&renamed, NOW), None);
     }
 

@@ -1,15 +1,16 @@
-//! TLS on both legs: the server's half with SNI, tickets and client certificates, and the client's half toward
-//! `wss://` backends. aws-lc does the cryptography.
+//! TLS on both legs: what a listener is told to do, the server's half with tickets and client certificates, and the
+//! client's half toward `wss://` backends. aws-lc does the cryptography. Which certificate a client gets is for
+//! `certificates` to say.
 
+pub use super::certificates::check_pair;
 pub use super::pem::{read_certificates, read_key};
 
-use super::tls_server::note_asked_name;
+use super::certificates::Certificates;
 use crate::backend::{BackendTls, Identity, Roots};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
-use rustls::sign::CertifiedKey;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub struct TlsSettings {
     pub min_version: TlsVersion,
     /// Mutual TLS: the CA whose client certificates are taken.
     pub client_auth: Option<ClientAuth>,
+    /// Keys for session tickets that other gateways have too; without them each start makes its own.
+    pub ticket_keys: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,104 +48,57 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// Whether the two files can be served together.
-pub fn check_pair(files: &CertificateFiles) -> Result<(), String> {
-    certified_key(files).map(|_| ())
+/// Mutual TLS, with its authorities read.
+pub struct Clients {
+    pub authorities: Vec<CertificateDer<'static>>,
+    pub required: bool,
+    roots: RootCertStore,
 }
 
-fn certified_key(files: &CertificateFiles) -> Result<CertifiedKey, String> {
-    let chain = read_certificates(&files.cert)?;
-    let key = read_key(&files.key)?;
-    pair(chain, key).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            format!(
-                "the key in {} is not that of the certificate in {}",
-                files.key.display(),
-                files.cert.display()
-            )
-        }
-        other => format!("{} with {}: {other}", files.cert.display(), files.key.display()),
-    })
+impl Clients {
+    pub fn read(ClientAuth { ca, required }: &ClientAuth) -> Result<Clients, String> {
+        let authorities = read_certificates(ca)?;
+        let roots = roots_of(authorities.clone(), ca)?;
+        Ok(Clients { authorities, required: *required, roots })
+    }
 }
 
-fn pair(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-) -> Result<CertifiedKey, rustls::Error> {
-    CertifiedKey::from_der(chain, key, &provider())
-}
-
-/// The server's half, from files.
-pub fn server_config(settings: &TlsSettings) -> Result<Arc<ServerConfig>, String> {
-    let certificates: Vec<_> = settings.certificates.iter().map(certified_key).collect::<Result<_, _>>()?;
-    let client_auth = match &settings.client_auth {
-        None => None,
-        Some(auth) => Some((roots_from(&auth.ca)?, auth.required)),
-    };
-    build_server(certificates, settings.min_version, client_auth).map_err(|error| error.to_string())
-}
-
-/// The server's half for a certificate that was made on the fly.
-pub fn server_config_for(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-) -> Result<Arc<ServerConfig>, String> {
-    pair(chain, key)
-        .and_then(|certified| build_server(vec![certified], TlsVersion::Tls12, None))
-        .map_err(|error| error.to_string())
+/// The server's half around these certificates.
+pub fn server_config(
+    certificates: Arc<Certificates>,
+    min_version: TlsVersion,
+    clients: Option<Clients>,
+) -> Result<ServerConfig, String> {
+    build_server(certificates, min_version, clients).map_err(|error| error.to_string())
 }
 
 fn build_server(
-    certificates: Vec<CertifiedKey>,
+    certificates: Arc<Certificates>,
     min_version: TlsVersion,
-    client_auth: Option<(RootCertStore, bool)>,
-) -> Result<Arc<ServerConfig>, rustls::Error> {
+    clients: Option<Clients>,
+) -> Result<ServerConfig, rustls::Error> {
     let versions: &[_] = match min_version {
         TlsVersion::Tls12 => rustls::DEFAULT_VERSIONS,
         TlsVersion::Tls13 => &[&rustls::version::TLS13],
     };
     let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
-    let builder = match client_auth {
+    let builder = match clients {
         None => builder.with_no_client_auth(),
-        Some((roots, required)) => {
+        Some(Clients { roots, required, .. }) => {
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
             let verifier = if required { verifier } else { verifier.allow_unauthenticated() };
             let verifier = verifier.build().map_err(|error| rustls::Error::General(error.to_string()))?;
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let certificates = certificates.into_iter().map(Arc::new).collect();
-    let mut config = builder.with_cert_resolver(Arc::new(BySni { certificates }));
+    let mut config = builder.with_cert_resolver(certificates);
     // A reconnect storm resumes instead of paying full handshakes. Early data stays off: a replayed upgrade is a second
     // session.
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     // One ticket, not two: a session is one connection, and comes back as one.
     config.send_tls13_tickets = 1;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
-}
-
-/// Picks the certificate whose names cover the one asked for.
-#[derive(Debug)]
-struct BySni {
-    certificates: Vec<Arc<CertifiedKey>>,
-}
-
-impl ResolvesServerCert for BySni {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        note_asked_name(hello.server_name());
-        let asked = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
-        let covers = |certified: &&Arc<CertifiedKey>| {
-            let parsed =
-                certified.end_entity_cert().ok().and_then(|cert| ParsedCertificate::try_from(cert).ok());
-            match (parsed, &asked) {
-                (Some(parsed), Some(name)) => rustls::client::verify_server_name(&parsed, name).is_ok(),
-                _ => false,
-            }
-        };
-        let found = self.certificates.iter().find(covers).or(self.certificates.first());
-        found.cloned()
-    }
+    Ok(config)
 }
 
 /// The client's half.
@@ -169,8 +125,12 @@ pub fn client_config(settings: &BackendTls) -> Result<Arc<ClientConfig>, String>
 }
 
 fn roots_from(path: &Path) -> Result<RootCertStore, String> {
+    roots_of(read_certificates(path)?, path)
+}
+
+fn roots_of(certificates: Vec<CertificateDer<'static>>, path: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in read_certificates(path)? {
+    for certificate in certificates {
         roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(roots)

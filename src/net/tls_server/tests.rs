@@ -2,7 +2,7 @@
 //! forger who has the client's keys.
 
 use super::*;
-use crate::net::tls::server_config_for;
+use crate::net::served_tls::ServedTls;
 use rustls::client::ClientConnection;
 use rustls::crypto::cipher::{AeadKey, Iv, MessageEncrypter, OutboundChunks, OutboundPlainMessage};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -499,7 +499,7 @@ impl House {
         let made = rcgen::generate_simple_self_signed(vec!["a.test".into(), "b.test".into()]).unwrap();
         let certificate = made.cert.der().clone();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        House { config: server_config_for(vec![certificate.clone()], key).unwrap(), certificate }
+        House { config: ServedTls::made(vec![certificate.clone()], key).unwrap().config(), certificate }
     }
 
     fn client(&self, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
