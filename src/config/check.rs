@@ -4,9 +4,11 @@
 use super::Plan;
 use super::error::Complaint;
 use super::source::{Needed, Place, Source};
-use crate::keyring;
 use crate::net::descriptors::Descriptors;
+use crate::net::tickets;
 use crate::net::tls::{check_pair, read_certificates, read_key};
+use crate::net::validity::{Expiry, Validity};
+use crate::{clock, keyring};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
@@ -24,10 +26,13 @@ pub fn check(source: &Source<'_>, plan: Option<&Plan>) {
                     warn_of_readers(source, &files.key, &key_at);
                 }
                 // A pair is judged when both halves are sound.
-                if let Some(Err(problem)) = (cert && key).then(|| check_pair(&files)) {
-                    let hint =
-                        "cert and key have to be made together; the site's certificate comes first in cert";
-                    source.problem(&cert_at, Complaint::new(problem).hint(hint));
+                match (cert && key).then(|| check_pair(&files)) {
+                    Some(Ok(validity)) => warn_of_expiry(source, &files.cert, &validity, &cert_at),
+                    Some(Err(problem)) => {
+                        let hint = "cert and key have to be made together; the site's certificate comes first in cert";
+                        source.problem(&cert_at, Complaint::new(problem).hint(hint));
+                    }
+                    None => {}
                 }
             }
             Needed::Authorities { path, at } => {
@@ -35,6 +40,12 @@ pub fn check(source: &Source<'_>, plan: Option<&Plan>) {
                 readable(source, &path, &at, read_certificates, roots);
             }
             Needed::Keys { path, at } => check_keys(source, &path, &at),
+            Needed::TicketKeys { path, at } => {
+                let wanted = "a line for each key: openssl rand -base64 48";
+                if readable(source, &path, &at, tickets::check, wanted) {
+                    warn_of_readers(source, &path, &at);
+                }
+            }
             Needed::Descriptors { connections, at } => {
                 if let Some(plan) = plan {
                     warn_of_few_descriptors(source, plan.descriptors(), connections, &at);
@@ -57,6 +68,18 @@ fn check_keys(source: &Source<'_>, path: &Path, at: &Place) {
     if set.holds_secret() {
         warn_of_readers(source, path, at);
     }
+}
+
+fn warn_of_expiry(source: &Source<'_>, cert: &Path, validity: &Validity, at: &Place) {
+    let (shown, hint) = (cert.display(), "renew it; a running gateway takes the new one without a restart");
+    let complaint = match validity.expiry(clock::since_1970()) {
+        Expiry::Far => return,
+        Expiry::Soon { days: 0 } => format!("{shown} expires in less than a day"),
+        Expiry::Soon { days: 1 } => format!("{shown} expires in 1 day"),
+        Expiry::Soon { days } => format!("{shown} expires in {days} days"),
+        Expiry::Over => format!("{shown} has expired: clients refuse it"),
+    };
+    source.warning(at, Complaint::new(complaint).hint(hint));
 }
 
 /// Reads the file and throws away what it holds. `wanted` is the hint for one that holds something else.
@@ -94,7 +117,7 @@ fn warn_of_few_descriptors(source: &Source<'_>, descriptors: Descriptors, connec
     source.warning(at, complaint.hint(hint));
 }
 
-/// Who can read a private key can pose as the site; who can read a shared secret can make tokens.
+/// Who can read a private key can pose as the site; who can read a shared secret can make tokens, or read tickets.
 fn warn_of_readers(source: &Source<'_>, key: &Path, at: &Place) {
     let mode = std::fs::metadata(key).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o077 != 0 {

@@ -11,6 +11,7 @@ use crate::net::listen::{Bind, ListenerSettings};
 use crate::net::proxy_protocol::ProxyProtocol;
 use crate::net::tls::{CertificateFiles, ClientAuth, TlsSettings, TlsVersion};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 /// What hyper needs, and what nobody needs more of.
 const HEADER_SIZES: std::ops::RangeInclusive<u64> = (8 << 10)..=(1 << 20);
@@ -131,7 +132,14 @@ fn read_tls(mut section: Section<'_>) -> TlsSettings {
     let versions = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
     let min_version = section.read("min_version", TlsVersion::Tls12, |value| value.choice(&versions, &[]));
     let client_auth = read_client_auth(&mut section);
-    TlsSettings { certificates, min_version, client_auth, ticket_keys: None }
+    TlsSettings { certificates, min_version, client_auth, ticket_keys: read_ticket_keys(&mut section) }
+}
+
+fn read_ticket_keys(section: &mut Section<'_>) -> Option<PathBuf> {
+    let file = section.value("ticket_keys")?;
+    let path = file.accept(file.path())?;
+    section.source().need(Needed::TicketKeys { path: path.clone(), at: file.place().clone() });
+    Some(path)
 }
 
 /// `cert` and `key`, which go together.

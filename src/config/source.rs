@@ -28,6 +28,7 @@ pub enum Needed {
     Pair { files: CertificateFiles, cert_at: Place, key_at: Place },
     Authorities { path: PathBuf, at: Place },
     Keys { path: PathBuf, at: Place },
+    TicketKeys { path: PathBuf, at: Place },
     Descriptors { connections: u32, at: Place },
 }
 

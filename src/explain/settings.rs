@@ -35,6 +35,7 @@ pub const LISTENER: &[Setting<ListenerSettings>] = &[
     ("handshakes_per_ip", |it| pace(it.limits.handshakes)),
     ("tls.certificates", |it| tls(it, |tls| Some(list(tls.certificates.iter().map(|it| it.cert.display()))))),
     ("tls.min_version", |it| tls(it, |tls| word(tls.min_version == TlsVersion::Tls13, "1.3", "1.2"))),
+    ("tls.ticket_keys", |it| tls(it, |tls| Some(tls.ticket_keys.as_ref()?.display().to_string()))),
     ("tls.client_ca", |it| tls(it, |tls| Some(tls.client_auth.as_ref()?.ca.display().to_string()))),
     ("tls.client_auth", |it| tls(it, |tls| word(tls.client_auth.as_ref()?.required, "require", "optional"))),
 ];

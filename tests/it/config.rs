@@ -1,7 +1,7 @@
 //! What the operator reads: each file in `tests/config/invalid` produces exactly the text beside it, and the files in
 //! `tests/config/valid` and `config` none. `UPDATE=1` rewrites the texts; read every one that changed.
 
-use crate::support::{Signer, jwks};
+use crate::support::{Authority, Signer, jwks};
 use framegate::config::{ConfigError, load};
 use jsonwebtoken::Algorithm;
 use std::fs;
@@ -100,6 +100,7 @@ fn the_shipped_files_load_without_a_word() {
     fs::create_dir(root.join("certs")).unwrap();
     fs::create_dir(root.join("config")).unwrap();
     fs::write(root.join("certs/jwks.json"), jwks(&Signer::new(Algorithm::ES256, "dev"))).unwrap();
+    write_key(&root.join("certs/tickets.key"), TICKET_KEY, 0o600);
     for made in ["site.pem", "site.key"] {
         fs::rename(root.join(made), root.join("certs").join(made)).unwrap();
     }
@@ -179,6 +180,63 @@ fn the_certificate_files_are_looked_at() {
         "cert = \"no.pem\"\nkey = \"site.key\"",
         ":6:8: listener[1].tls.cert: cannot read no.pem: No such file",
     );
+}
+
+/// What `openssl rand -base64 48` writes, but not at random.
+const TICKET_KEY: &str = "dGhpcyBpcyBhIGtleSBmb3IgdGlja2V0cyB0aGF0IGlzIG5vdCByYW5kb20gYXQgYWxs\n";
+
+#[test]
+fn the_keys_for_tickets_are_looked_at() {
+    let certificates = Certificates::make();
+    let keys = certificates.directory.path().join("tickets.key");
+    let said_of = |text: &str, mode| {
+        write_key(&keys, text, mode);
+        certificates.said_of("cert = \"site.pem\"\nkey = \"site.key\"\nticket_keys = \"tickets.key\"")
+    };
+    let place = "site.toml:8:15: listener[1].tls.ticket_keys:";
+    assert_eq!(said_of(TICKET_KEY, 0o600), "");
+    assert_eq!(
+        said_of(TICKET_KEY, 0o640),
+        format!("{place} tickets.key is open to other users (mode 640)\n  hint: chmod 600 tickets.key\n")
+    );
+    let hint = "  hint: a line for each key: openssl rand -base64 48\n";
+    for (text, problem) in [
+        ("", "holds no key"),
+        ("secret!", "has a line 1 that is not base64"),
+        ("dG9vIHNob3J0", "has a key of 9 bytes in line 1; 48 are the least"),
+    ] {
+        assert_eq!(said_of(text, 0o600), format!("{place} tickets.key {problem}\n{hint}"));
+    }
+    fs::remove_file(&keys).unwrap();
+    let said = certificates.said_of("cert = \"site.pem\"\nkey = \"site.key\"\nticket_keys = \"tickets.key\"");
+    assert!(said.contains("ticket_keys: cannot read tickets.key: No such file"), "{said}");
+}
+
+#[test]
+fn a_certificate_that_runs_out_is_a_warning() {
+    let authority = Authority::new();
+    let said_of = |name: &str| {
+        let file = authority.path("site.toml");
+        let listener = "[[route]]\nbackend = \"ws://127.0.0.1:9000\"\n[[listener]]\nbind = \"127.0.0.1:1\"\n";
+        fs::write(&file, format!("{listener}tls = {{ cert = \"{name}.pem\", key = \"{name}.key\" }}"))
+            .unwrap();
+        let loaded =
+            load(&file, &env).unwrap_or_else(|errors| panic!("{}", shown(&errors, authority.dir.path())));
+        shown(&loaded.warnings, authority.dir.path())
+    };
+    let hint = "  hint: renew it; a running gateway takes the new one without a restart\n";
+    let check = |name: &str, problem: &str| {
+        let place = "site.toml:5:16: listener[1].tls.cert:";
+        assert_eq!(said_of(name), format!("{place} {name}.pem {problem}\n{hint}"));
+    };
+    authority.sign_expired("old.test");
+    check("old.test", "has expired: clients refuse it");
+    for (days, left) in [(13, "in 13 days"), (1, "in 1 day"), (0, "in less than a day")] {
+        authority.sign_for_days("soon.test", days);
+        check("soon.test", &format!("expires {left}"));
+    }
+    authority.sign_for_days("far.test", 14);
+    assert_eq!(said_of("far.test"), "");
 }
 
 /// The file that `jwt.jwks_file` names is read as it will be when the gateway runs.

@@ -5,6 +5,7 @@
 mod access;
 mod backend_answers;
 mod backend_tls;
+mod certificates;
 mod churn;
 mod clients;
 mod closing;

@@ -1,6 +1,6 @@
 //! TLS on either side of the gateway: authorities made on the spot, and streams that block.
 
-use super::{Raw, SOON};
+use super::{Raw, SOON, now};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -36,6 +36,20 @@ impl Authority {
     pub fn sign(&self, names: &[&str]) {
         let names_owned: Vec<String> = names.iter().map(|name| name.to_string()).collect();
         self.sign_as(names[0], CertificateParams::new(names_owned).unwrap());
+    }
+
+    /// The same in `FILE.pem` and `FILE.key`.
+    pub fn sign_under(&self, file: &str, name: &str) {
+        self.sign_as(file, CertificateParams::new(vec![name.to_string()]).unwrap());
+    }
+
+    /// The same for a certificate that is over half a day after so many days.
+    pub fn sign_for_days(&self, name: &str, days: u64) {
+        let mut params = CertificateParams::new(vec![name.to_string()]).unwrap();
+        let start = rcgen::date_time_ymd(1970, 1, 1);
+        let end = std::time::Duration::from_secs(now() + (2 * days + 1) * 12 * 60 * 60);
+        params.not_after = start + end;
+        self.sign_as(name, params);
     }
 
     /// The same for a certificate that was over before it was made.
