@@ -282,6 +282,57 @@ fn tickets_are_for_the_same_demands_on_clients() {
     }
 }
 
+/// A reload is all or nothing, takes the files as they are, and keeps what can be resumed: unless other clients are let
+/// in, for a session that is resumed brings the identity that was verified when it began.
+#[test]
+fn a_reload_and_what_can_be_resumed() {
+    use HandshakeKind::{Full, Resumed};
+    let authority = Authority::new();
+    authority.sign(&["a.test"]);
+    fs::copy(authority.path("ca.pem"), authority.path("clients.pem")).unwrap();
+    let front = Front::configured(&format!("{}{ANY_ROUTE}", authority.listener(&["a.test"], "")));
+    let config = |tls: &str| {
+        let listener = authority.listener(&["a.test"], tls);
+        format!("{listener}{}", ANY_ROUTE.replace("BACKEND", &front.backend.url()))
+    };
+    let clients = [&TLS12, &TLS13].map(|version| TlsClient::versions(&authority, &[version]));
+    let come = |wanted: HandshakeKind, when: &str| {
+        for client in &clients {
+            assert_eq!(kind(open(&front, client)), wanted, "{when}");
+        }
+    };
+    let cert = authority.path("a.test.pem");
+    let optional = "client_ca = \"DIR/clients.pem\"\nclient_auth = \"optional\"";
+    come(Full, "the first time");
+    authority.sign(&["a.test"]);
+    front.gateway.reload(&config("min_version = \"1.2\""));
+    assert_eq!(shown(&front, &authority, "a.test"), certificate(&cert), "it need not wait for a look");
+    come(Resumed, "nobody else is let in");
+    front.gateway.reload(&config(optional));
+    come(Full, "clients may show a certificate");
+    front.gateway.reload(&config(optional));
+    come(Resumed, "they may as before");
+    // The authorities are read at a reload and no sooner: a certificate that is swapped is a look.
+    fs::copy(&cert, authority.path("clients.pem")).unwrap();
+    authority.sign(&["a.test"]);
+    swapped(&front, &authority, "a.test");
+    come(Resumed, "before the reload");
+    front.gateway.reload(&config(optional));
+    come(Full, "other clients may");
+    front.gateway.reload(&config(""));
+    come(Full, "nobody is asked");
+    // Half a pair.
+    let served = shown(&front, &authority, "a.test");
+    authority.sign_under("new", "a.test");
+    fs::copy(authority.path("new.pem"), &cert).unwrap();
+    let problem = front.gateway.refuses_to_reload(&config(optional));
+    assert!(problem.contains("is not that of the certificate in"), "{problem}");
+    assert_eq!(shown(&front, &authority, "a.test"), served);
+    come(Resumed, "nothing has changed");
+    fs::copy(authority.path("new.key"), authority.path("a.test.key")).unwrap();
+    swapped(&front, &authority, "a.test");
+}
+
 #[test]
 fn no_start_with_broken_keys() {
     let authority = Authority::new();
