@@ -118,6 +118,15 @@ impl Refusal {
         Refusal::Draining,
     ];
 
+    /// Those that a server is to blame for.
+    pub const OF_SERVERS: [Refusal; 5] = [
+        Refusal::BackendConnect,
+        Refusal::BackendTls,
+        Refusal::BackendConnectTimeout,
+        Refusal::BackendSilent,
+        Refusal::BackendAnswer,
+    ];
+
     const fn row(self) -> (u16, &'static str, &'static str) {
         match self {
             Refusal::BadRequest => (400, "request", "The request is malformed."),
@@ -272,14 +281,7 @@ impl Refusal {
 
     /// Another server might have done better.
     pub fn is_the_servers_fault(self) -> bool {
-        matches!(
-            self,
-            Refusal::BackendConnect
-                | Refusal::BackendTls
-                | Refusal::BackendConnectTimeout
-                | Refusal::BackendSilent
-                | Refusal::BackendAnswer
-        )
+        Refusal::OF_SERVERS.contains(&self)
     }
 
     pub fn because(self, detail: impl Into<String>) -> Refused {

@@ -8,10 +8,11 @@ use super::balance::{self, Balance, Candidate, Choice};
 use super::health::Health;
 use super::{Backend, Server, Weighted};
 use crate::moment::Moment;
+use crate::refusal::Refusal;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Addresses of a name that are used.
@@ -49,12 +50,18 @@ pub struct Endpoint {
 #[derive(Debug)]
 struct State {
     live: AtomicUsize,
+    /// Clients that it failed, by the refusals of `Refusal::OF_SERVERS`.
+    failures: [AtomicU64; Refusal::OF_SERVERS.len()],
     health: Mutex<Health>,
 }
 
 impl State {
     fn new(health: Health) -> Arc<State> {
-        Arc::new(State { live: AtomicUsize::new(0), health: Mutex::new(health) })
+        Arc::new(State {
+            live: AtomicUsize::new(0),
+            failures: Default::default(),
+            health: Mutex::new(health),
+        })
     }
 }
 
@@ -67,6 +74,20 @@ impl Endpoint {
     /// Live sessions.
     pub fn live(&self) -> usize {
         self.state.live.load(Ordering::Relaxed)
+    }
+
+    /// It failed a client in this way. What is no server's fault is not counted.
+    pub fn count_failure(&self, refusal: Refusal) {
+        let mut ways = Refusal::OF_SERVERS.into_iter().zip(&self.state.failures);
+        if let Some((_, count)) = ways.find(|(way, _)| *way == refusal) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often it failed clients, by cause.
+    pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let ways = Refusal::OF_SERVERS.into_iter().zip(&self.state.failures);
+        ways.map(|(way, count)| (way.cause_word(), count.load(Ordering::Relaxed)))
     }
 }
 
