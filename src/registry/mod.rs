@@ -4,15 +4,19 @@
 //! for as long as somebody looks at all of it: a hundred thousand sessions must not wait for a reader.
 
 mod handle;
+mod survey;
 pub mod tap;
 
 pub use handle::{Facts, Handle, News, Ordered};
+pub use survey::Survey;
 
+use crate::observe::metrics::{Metrics, Names};
 use crate::relay::Order;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use survey::Past;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -20,6 +24,9 @@ use tokio::time::Instant;
 pub struct Sessions {
     table: Mutex<Table>,
     emptied: Notify,
+    /// Held while somebody adds up what all of them did.
+    surveyed: Mutex<()>,
+    metrics: Arc<Metrics>,
 }
 
 /// Sorted by number, which is by age: a reader can go on where it stopped.
@@ -27,6 +34,7 @@ pub struct Sessions {
 struct Table {
     last_number: u64,
     live: BTreeMap<u64, Arc<Handle>>,
+    past: Past,
     draining: bool,
 }
 
@@ -62,6 +70,17 @@ impl Sessions {
         Some(Seat { handle, sessions: self.clone() })
     }
 
+    /// What is counted beside what the sessions count themselves.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// The configuration that runs has these names: see [`Metrics::configured`].
+    pub fn configured(&self, names: &Names<'_>) {
+        self.metrics.configured(names);
+        self.table().past.forget_all_but(|route| self.metrics.knows_route(route));
+    }
+
     /// How many there are, those included whose handshake is under way.
     pub fn count(&self) -> usize {
         self.table().live.len()
@@ -80,11 +99,7 @@ impl Sessions {
     pub fn iter(&self, after: u64) -> impl Iterator<Item = Arc<Handle>> + '_ {
         let mut after = after;
         std::iter::from_fn(move || {
-            let step: Vec<Arc<Handle>> = {
-                let table = self.table();
-                let rest = table.live.range((Bound::Excluded(after), Bound::Unbounded));
-                rest.take(STEP).map(|(_, handle)| handle.clone()).collect()
-            };
+            let step = self.table().step(after);
             after = step.last()?.number();
             Some(step)
         })
@@ -127,9 +142,21 @@ impl Sessions {
     }
 }
 
+impl Table {
+    /// The next few behind `after`.
+    fn step(&self, after: u64) -> Vec<Arc<Handle>> {
+        let rest = self.live.range((Bound::Excluded(after), Bound::Unbounded));
+        rest.take(STEP).map(|(_, handle)| handle.clone()).collect()
+    }
+}
+
 impl Seat {
     pub fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.sessions.metrics
     }
 }
 
@@ -137,6 +164,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut table = self.sessions.table();
         table.live.remove(&self.handle.number());
+        table.past.add(&self.handle);
         if table.live.is_empty() {
             self.sessions.emptied.notify_waiters();
         }
