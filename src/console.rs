@@ -2,6 +2,7 @@
 //! over the admin address, the program's main loop answers.
 
 use crate::gateway::TakenOver;
+use crate::observe::metrics::StandingFigures;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -78,6 +79,19 @@ impl Standing {
 
     pub fn configured(&self) -> Configured {
         self.lock().clone()
+    }
+
+    /// The same in figures.
+    pub fn figures(&self) -> StandingFigures {
+        let configured = self.lock();
+        StandingFigures {
+            is_ready: self.is_ready(),
+            generation: configured.generation,
+            loaded: configured.loaded,
+            reloads: configured.reloads,
+            failed_reloads: configured.failed_reloads,
+            last_failed: configured.last_reload.as_ref().is_some_and(|last| last.problem.is_some()),
+        }
     }
 
     /// The first configuration.

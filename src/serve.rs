@@ -95,6 +95,7 @@ fn welcome(
         local: listener.own_end(&socket),
         crowd: terms.crowd.clone(),
         counted: Vec::new(),
+        open: gateway.metrics().connected(&terms.name),
         idle: Default::default(),
     };
     // Before anything is read from it, TLS least of all.
@@ -267,7 +268,8 @@ async fn speak_http(
     let (stream, visited) = (io.into_inner(), visited.into_inner().unwrap_or_else(PoisonError::into_inner));
     match (&result, visited.behind) {
         (Ok(()), Some(Behind::Session(begun))) => {
-            return Some(begun.go_on(Taken { stream, early: read_buf }, connection.counted, gateways));
+            let client = Taken { stream, early: read_buf };
+            return Some(begun.go_on(client, connection.counted, connection.open, gateways));
         }
         (Ok(()), Some(Behind::Refusal(farewell))) => farewell.say(Taken { stream, early: read_buf }).await,
         (Ok(()), None) if visited.turned_down => end_in_order(stream).await,
@@ -310,7 +312,8 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 const MIN_BUFFER: usize = 8 * 1024;
 
 /// A connection that never got as far as a request.
-fn log_failure(connection: &Connection, cause: &str, detail: &str) {
+fn log_failure(connection: &Connection, cause: &'static str, detail: &str) {
+    connection.open.refused(cause);
     let client = connection.peer.map_or("unix".into(), |peer| peer.to_string());
     tracing::info!(
         listener = &*connection.listener,

@@ -6,6 +6,7 @@ use crate::clock;
 use crate::frame::{Close, Pair, Side};
 use crate::handshake::address_text;
 use crate::observe::log::printable;
+use crate::observe::metrics::OpenConnection;
 use crate::observe::servers::log_change;
 use crate::policy::counts::Counted;
 use crate::registry::{Facts, Handle, Seat};
@@ -39,6 +40,8 @@ pub struct Session {
     counted: Box<[Counted]>,
     /// Whether the operator wants the two lines.
     access: bool,
+    /// The client's connection is this session's, and ends with it.
+    connected: bool,
     finished: bool,
 }
 
@@ -46,6 +49,7 @@ impl Session {
     /// `access`: whether the operator wants the two lines.
     pub fn open(facts: Facts, place: Place, opened: Opened<'_>, seat: Seat, access: bool) -> Session {
         let facts = seat.handle().open(facts);
+        seat.metrics().opened(&facts.route.name);
         if access {
             tracing::info!(
                 target: "framegate::access",
@@ -64,13 +68,24 @@ impl Session {
                 "session opened"
             );
         }
-        Session { seat, place, counted: Box::default(), access, finished: false }
+        Session { seat, place, counted: Box::default(), access, connected: false, finished: false }
     }
 
     /// Keeps these seats taken for as long as it lives.
     pub fn hold(&mut self, counted: Vec<Counted>) {
         let held = std::mem::take(&mut self.counted);
         self.counted = held.into_iter().chain(counted).collect();
+    }
+
+    /// The client's connection ends when it does.
+    pub fn take_over(&mut self, connection: OpenConnection) {
+        connection.hand_on();
+        self.connected = true;
+    }
+
+    /// The peer of this leg answered a ping of ours.
+    pub fn answered(&self, leg: Side, took: Duration) {
+        self.seat.metrics().answered(leg, took);
     }
 
     /// Through which orders reach it.
@@ -86,7 +101,7 @@ impl Session {
     pub fn finish(mut self, outcome: &Outcome) {
         self.finished = true;
         self.note(outcome);
-        self.log(outcome);
+        self.tell(outcome);
     }
 
     /// What its end says of the server.
@@ -109,54 +124,63 @@ impl Session {
         Outcome { by: By::Gateway, cause, about: None, close: Close::default(), lived }
     }
 
-    fn log(&self, outcome: &Outcome) {
-        let Some(facts) = self.handle().facts().filter(|_| self.access) else {
-            return;
-        };
-        let Pair { client, backend } = facts.meters.tallies();
-        let rule = match outcome.cause {
-            Cause::Violation(violation) => violation.rule(),
-            _ => "",
-        };
-        tracing::info!(
-            target: "framegate::access",
-            id = &*facts.id,
-            route = facts.route.name.as_str(),
-            listener = &*facts.listener,
-            backend = &*facts.endpoint.label,
-            client = shown_address(facts.client).as_str(),
-            subprotocol = facts.subprotocol.as_deref().unwrap_or_default(),
-            trace = facts.trace_id().as_deref(),
-            duration_ms = u64::try_from(facts.age().as_millis()).unwrap_or(u64::MAX),
-            by = outcome.by.word(),
-            cause = outcome.cause.word(),
-            about = outcome.about.map_or("", |side| side.word()),
-            rule,
-            code = outcome.close.code.unwrap_or(0),
-            reason = &*printable(&outcome.close.reason),
-            client_text = client.text_messages,
-            client_text_bytes = client.text_bytes,
-            client_binary = client.binary_messages,
-            client_binary_bytes = client.binary_bytes,
-            client_pings = client.pings,
-            client_pongs = client.pongs,
-            backend_text = backend.text_messages,
-            backend_text_bytes = backend.text_bytes,
-            backend_binary = backend.binary_messages,
-            backend_binary_bytes = backend.binary_bytes,
-            backend_pings = backend.pings,
-            backend_pongs = backend.pongs,
-            "session ended"
-        );
+    /// Counts and logs its end.
+    fn tell(&self, outcome: &Outcome) {
+        let Some(facts) = self.handle().facts() else { return };
+        self.seat.metrics().ended(&facts.route.name, outcome, facts.age());
+        if self.access {
+            log_end(facts, outcome);
+        }
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         if !self.finished {
-            self.log(&self.cut_off());
+            self.tell(&self.cut_off());
+        }
+        if let Some(facts) = self.handle().facts().filter(|_| self.connected) {
+            self.seat.metrics().disconnected(&facts.listener);
         }
     }
+}
+
+fn log_end(facts: &Facts, outcome: &Outcome) {
+    let Pair { client, backend } = facts.meters.tallies();
+    let rule = match outcome.cause {
+        Cause::Violation(violation) => violation.rule(),
+        _ => "",
+    };
+    tracing::info!(
+        target: "framegate::access",
+        id = &*facts.id,
+        route = facts.route.name.as_str(),
+        listener = &*facts.listener,
+        backend = &*facts.endpoint.label,
+        client = shown_address(facts.client).as_str(),
+        subprotocol = facts.subprotocol.as_deref().unwrap_or_default(),
+        trace = facts.trace_id().as_deref(),
+        duration_ms = u64::try_from(facts.age().as_millis()).unwrap_or(u64::MAX),
+        by = outcome.by.word(),
+        cause = outcome.cause.word(),
+        about = outcome.about.map_or("", |side| side.word()),
+        rule,
+        code = outcome.close.code.unwrap_or(0),
+        reason = &*printable(&outcome.close.reason),
+        client_text = client.text_messages,
+        client_text_bytes = client.text_bytes,
+        client_binary = client.binary_messages,
+        client_binary_bytes = client.binary_bytes,
+        client_pings = client.pings,
+        client_pongs = client.pongs,
+        backend_text = backend.text_messages,
+        backend_text_bytes = backend.text_bytes,
+        backend_binary = backend.binary_messages,
+        backend_binary_bytes = backend.binary_bytes,
+        backend_pings = backend.pings,
+        backend_pongs = backend.pongs,
+        "session ended"
+    );
 }
 
 /// A client's address as it stands in lines; a unix socket has none.

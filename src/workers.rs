@@ -1,6 +1,7 @@
 //! The event loops: a thread each, with a runtime, timers and listening sockets of its own. A connection stays on the loop
 //! that accepted it: nothing moves from core to core, and no loop waits for another.
 
+use crate::clock;
 use crate::gateway::Gateway;
 use crate::latest::Latest;
 use crate::net::listen::Bound;
@@ -12,6 +13,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -83,13 +85,19 @@ impl Workers {
 
 /// What a loop does until it is told to quit.
 async fn work(duty: Duty, mut to_serve: UnboundedReceiver<Entrance>, quit: CancellationToken) {
+    let lag = duty.gateways.get().metrics().new_loop();
     let mut tick = tokio::time::interval(TICK);
+    // A loop that was held up for long is late once.
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = quit.cancelled() => return,
             Some(entrance) = to_serve.recv() => open(entrance, &duty),
             // Else a loop that is never idle would keep its log lines back.
-            _ = tick.tick() => {
+            due = tick.tick() => {
+                let now = clock::now();
+                lag.looked_up(clock::moment(due), now);
+                lag.expect(now + TICK);
                 duty.gateways.get().lasting.usher.tell_what_was_left_out();
                 log::flush();
             }

@@ -15,6 +15,7 @@ use crate::net::probe;
 use crate::net::served_tls::{self, ServedTls};
 use crate::net::upstream::Upstream;
 use crate::observe::log::{self, LogSettings};
+use crate::observe::metrics::Names;
 use crate::policy::crowd::Crowd;
 use crate::registry::{Handle, Parting};
 use crate::relay::Order;
@@ -121,6 +122,7 @@ impl Running {
         for prospect in listeners {
             running.open(prospect);
         }
+        running.name_figures();
         running.probe();
         running.watch();
         Ok(running)
@@ -139,6 +141,7 @@ impl Running {
         self.gateways.replace(gateway.clone());
         self.follow(listeners, &mut reloaded);
         reloaded.sessions = gateway.take_over(&before);
+        self.name_figures();
         self.probe();
         self.watch();
         if log.level != self.log.level {
@@ -203,6 +206,17 @@ impl Running {
 
     pub fn entrances(&self) -> &[Entrance] {
         &self.entrances
+    }
+
+    /// What is counted is counted under these names from now on.
+    fn name_figures(&self) {
+        let gateway = self.gateways.get();
+        let terms: Vec<Arc<Terms>> = self.entrances.iter().map(|entrance| entrance.terms.get()).collect();
+        gateway.lasting.sessions.configured(&Names {
+            routes: gateway.routes.iter().map(|route| route.name.as_str()).collect(),
+            listeners: terms.iter().map(|terms| terms.settings.name.as_str()).collect(),
+            backends: gateway.backends.iter().map(|upstream| upstream.backend().name.as_str()).collect(),
+        });
     }
 
     /// Has every backend's servers probed, where its configuration wants that. Those that stayed are being probed.

@@ -156,6 +156,9 @@ pub(super) fn log_denied(
     }
 }
 
+/// The backend answered an upgrade with something else.
+pub(super) const PASSED_ON: &str = "backend_status";
+
 pub(super) fn log_passed_on(visit: &Visit<'_>, route: &Route, status: StatusCode) {
     tracing::info!(
         id = visit.id,
@@ -165,7 +168,7 @@ pub(super) fn log_passed_on(visit: &Visit<'_>, route: &Route, status: StatusCode
         path = visit.shown_path,
         trace = visit.named().trace().as_deref(),
         status = status.as_u16(),
-        cause = "backend_status",
+        cause = PASSED_ON,
         "handshake answered by the backend"
     );
 }

@@ -45,6 +45,7 @@ impl Gateway {
                 let status = answer.status();
                 let code = close_code_for(status.as_u16());
                 let told = self.farewell(visit, route, code, denial_cause(status));
+                visit.connection.open.refused(denial_cause(status));
                 log_denied(visit, route, status, server.label(), told.is_some().then_some(code));
                 let passed_on = || answer.map(|body| Either::Right(Full::new(body))).into();
                 Ok(Heard::TurnedAway(Box::new(told.unwrap_or_else(passed_on))))

@@ -22,6 +22,7 @@ impl Gateway {
     ) -> Option<Answered> {
         let code = refused.refusal.close_code()?;
         let answered = self.farewell(visit, route, code, refused.refusal.public_word())?;
+        visit.connection.open.refused(refused.refusal.cause_word());
         if self.lasting.usher.may_log(refused) {
             log_refusal(visit.connection, visit.named(), refused, Some(code));
         }

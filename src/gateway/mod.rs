@@ -4,6 +4,7 @@
 mod answer;
 mod ask;
 mod farewell;
+mod figures;
 mod generation;
 mod head;
 mod judge;
@@ -27,6 +28,7 @@ use crate::net::http::Exchange;
 use crate::net::splice::{Splice, Taken};
 use crate::net::upstream::Upstream;
 use crate::observe::log::QueryValues;
+use crate::observe::metrics::OpenConnection;
 use crate::policy::address::TrustedProxies;
 use crate::policy::counts::Counted;
 use crate::policy::crowd::Crowd;
@@ -36,7 +38,7 @@ use crate::registry::{Facts, Ordered, Seat, Sessions};
 use crate::relay::Order;
 use crate::route::{Compression, PlainHttp, Route, RouteFacts, RouteTable};
 use crate::session::{Opened, Session, client_lost_at_the_start, shown_subprotocol};
-use answer::{Named, log_passed_on, log_refusal, redirect_to_https, refusal_response};
+use answer::{Named, PASSED_ON, log_passed_on, log_refusal, redirect_to_https, refusal_response};
 use ask::Heard;
 use bytes::Bytes;
 use head::request_id;
@@ -134,6 +136,8 @@ pub struct Connection {
     pub crowd: Arc<Crowd>,
     /// The seats that it holds.
     pub counted: Vec<Counted>,
+    /// What is counted of it.
+    pub open: OpenConnection,
     /// A backend connection that the last plain request left open. It belongs to this client alone: no answer can reach
     /// the wrong one.
     pub idle: Mutex<Option<Kept>>,
@@ -159,6 +163,8 @@ struct Visit<'a> {
     seen: Seen,
     shown_path: &'a str,
     trace: Option<Trace>,
+    /// Since when the client waits.
+    since: std::time::Instant,
 }
 
 /// That a route's policies let the request in. What needs approval takes this, not a bool.
@@ -200,6 +206,7 @@ impl Visit<'_> {
 impl Gateway {
     /// Answers one request. Never fails: whatever goes wrong is an answer.
     pub async fn handle(&self, connection: &Connection, request: Request<Incoming>) -> Answered {
+        let since = connection.open.asked();
         let (head, body) = request.into_parts();
         let id = request_id(&head.headers);
         let shown_path = shown_path(&head.uri, self.query);
@@ -212,13 +219,14 @@ impl Gateway {
         let refused = match Asked::read(&head) {
             Err(refused) => refused,
             Ok(asked) => {
-                let visit = Visit { connection, id: &id, asked, seen, shown_path: &shown_path, trace };
+                let visit = Visit { connection, id: &id, asked, seen, shown_path: &shown_path, trace, since };
                 match self.serve(&visit, head, body).await {
                     Ok(answered) => return answered,
                     Err(refused) => refused,
                 }
             }
         };
+        connection.open.refused(refused.refusal.cause_word());
         if self.lasting.usher.may_log(&refused) {
             let named = Named { id: &id, client: seen.client, path: &shown_path, trace };
             log_refusal(connection, named, &refused, None);
@@ -322,6 +330,7 @@ impl Gateway {
         let (mut response, backend, agreed) = match tried {
             Tried::Switched { response, backend, agreed } => (response, backend, agreed),
             Tried::Answered(response) => {
+                visit.connection.open.refused(PASSED_ON);
                 log_passed_on(visit, route, response.status());
                 let mut response = self.pass_on(route, response, cookie);
                 // What came glued to the request was meant for the stream: it must not be read as another request.
@@ -337,6 +346,7 @@ impl Gateway {
         forward::response_headers(response.headers_mut(), &begun.route.headers, true);
         response.headers_mut().extend(cookie.map(|line| (header::SET_COOKIE, line)));
         let response = response.map(|_| Either::Right(Full::default()));
+        visit.connection.open.admitted(visit.since);
         Ok(Answered { response, behind: Some(Behind::Session(begun)) })
     }
 
@@ -445,12 +455,19 @@ impl From<Response<ResponseBody>> for Answered {
 impl Begun {
     /// What is left to do once the client has its 101. `latest`: the running configuration, which may be another by now.
     /// `counted`: the seats of the connection.
-    pub fn go_on(mut self, client: Taken, counted: Vec<Counted>, latest: &Latest<Gateway>) -> Splice {
+    pub fn go_on(
+        mut self,
+        client: Taken,
+        counted: Vec<Counted>,
+        open: OpenConnection,
+        latest: &Latest<Gateway>,
+    ) -> Splice {
         let latest = latest.get();
         if latest.generation != self.generation {
             latest.adopt(self.session.handle());
         }
         self.session.hold(counted);
+        self.session.take_over(open);
         Splice::new(client, self.backend, self.route.rules.clone(), self.deflate, self.session)
     }
 

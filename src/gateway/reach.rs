@@ -12,6 +12,7 @@ use crate::handshake::reply::{self, Agreed, Offer};
 use crate::net::dial::Introduction;
 use crate::net::http::{self as backend_http, Answer, Exchange, NotSent, RequestBody};
 use crate::net::splice::Taken;
+use crate::net::stream::Stream;
 use crate::net::upstream::Upstream;
 use crate::refusal::{Refusal, Refused};
 use crate::route::Route;
@@ -185,7 +186,7 @@ impl Gateway {
     ) -> Result<Tried, Refused> {
         let tried = async {
             let quiet = permit.route.rules.heartbeat.ping_interval.backend.unwrap_or(Duration::MAX);
-            let stream = upstream.dial(place, quiet, &introduction(visit, upstream, place)).await?;
+            let stream = self.dial(upstream, place, quiet, &introduction(visit, upstream, place)).await?;
             name_the_server(&mut head.headers, permit.route, upstream, place);
             let request = Request::from_parts(head, Either::Right(Empty::new()));
             let limit = upstream.backend().upgrade_timeout;
@@ -206,6 +207,20 @@ impl Gateway {
             Err(refused) => upstream.failed(place, refused, clock::now()),
         }
         tried
+    }
+
+    /// A connection to the server of `place`.
+    async fn dial(
+        &self,
+        upstream: &Upstream,
+        place: &Place,
+        quiet: Duration,
+        introduction: &Introduction,
+    ) -> Result<Stream, Refused> {
+        let before = Instant::now();
+        let stream = upstream.dial(place, quiet, introduction).await?;
+        self.metrics().dialed(&upstream.backend().name, before.elapsed());
+        Ok(stream)
     }
 
     /// Sends a plain request. A server that cannot be connected to has seen nothing of it, and another one is tried; once
@@ -254,7 +269,7 @@ impl Gateway {
         }
         let stream = loop {
             let before = Instant::now();
-            match upstream.dial(&place, Duration::MAX, &introduction).await {
+            match self.dial(upstream, &place, Duration::MAX, &introduction).await {
                 Ok(stream) => break stream,
                 Err(refused) => {
                     upstream.failed(&place, &refused, clock::now());

@@ -89,6 +89,7 @@ impl Gateway {
         socket: Socket,
         refused: &Refused,
     ) -> Option<impl Future<Output = ()> + use<>> {
+        connection.open.refused(refused.refusal.cause_word());
         if self.lasting.usher.may_log(refused) {
             log_turned_away(connection, refused);
         }

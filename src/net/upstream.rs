@@ -83,6 +83,7 @@ impl Upstream {
     pub fn failed(&self, place: &Place, refused: &Refused, now: Moment) {
         if refused.refusal.is_the_servers_fault() {
             let endpoint = place.endpoint();
+            endpoint.count_failure(refused.refusal);
             self.names.iter().for_each(|name| name.doubt(endpoint.server));
             self.changed(endpoint, endpoint.health(|health| health.failed(now)), &refused.detail, now);
         }

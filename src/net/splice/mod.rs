@@ -259,6 +259,7 @@ impl Splice {
             match self.relay.step(from, &unread[used..shown], now) {
                 Effect::Idle => {
                     self.stirred = false;
+                    self.tell_round_trip();
                     break;
                 }
                 Effect::Forward { n } => {
@@ -290,6 +291,15 @@ impl Splice {
             }
         }
         used
+    }
+
+    /// Counts what the relay measured.
+    fn tell_round_trip(&mut self) {
+        if let Some((leg, took)) = self.relay.take_answered()
+            && let Some(session) = &self.session
+        {
+            session.answered(leg, took);
+        }
     }
 
     fn forward(&mut self, to: Side, bytes: &[u8], cx: &mut Context<'_>, now: Moment) {

@@ -1,0 +1,33 @@
+//! All figures of the gateway as they are now, for those who ask.
+
+use super::Gateway;
+use crate::clock;
+use crate::observe::metrics::{Dialect, Metrics, Scene, StandingFigures};
+use crate::registry::Survey;
+use std::sync::Arc;
+
+impl Gateway {
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        self.lasting.sessions.metrics()
+    }
+
+    /// All metrics as text; [`Dialect::content_type`] goes with it.
+    pub fn exposition(&self, standing: StandingFigures, dialect: Dialect) -> String {
+        let survey = self.lasting.sessions.survey();
+        self.metrics().write(dialect, &self.scene(standing, survey))
+    }
+
+    /// What is read where it is. `survey`: of our own sessions.
+    fn scene(&self, standing: StandingFigures, survey: Survey) -> Scene {
+        let now = clock::now();
+        let Survey { traffic, waiting_bytes, endpoints, .. } = survey;
+        let mut scene = Scene { standing, traffic, waiting_bytes, ..Scene::default() };
+        for upstream in &self.backends {
+            upstream.pool().endpoints().iter().for_each(|endpoint| scene.add_server(endpoint, now));
+        }
+        for (endpoint, live) in &endpoints {
+            scene.add_sessions(endpoint, *live, now);
+        }
+        scene
+    }
+}
