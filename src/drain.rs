@@ -11,6 +11,8 @@ pub struct ShutdownSettings {
     /// The time over which the Closes are spread, so that the clients do not come back all at once.
     pub close_spread: Duration,
     pub close_code: u16,
+    /// How long the process that is to take over (SIGUSR2) may take until it is ready.
+    pub handover_timeout: Duration,
 }
 
 impl Default for ShutdownSettings {
@@ -20,6 +22,7 @@ impl Default for ShutdownSettings {
             drain_timeout: Duration::from_secs(20),
             close_spread: Duration::from_secs(15),
             close_code: 1012,
+            handover_timeout: Duration::from_secs(30),
         }
     }
 }

@@ -8,14 +8,13 @@ use http::uri::PathAndQuery;
 use ipnet::{IpNet, Ipv4Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// `"0.0.0.0:443"`, `"[::]:443"`, `"unix:/path"`.
+/// `"0.0.0.0:443"`, `"[::]:443"`, `"unix:/path"`, `"systemd:NAME"`.
 pub fn bind(text: &str) -> Result<Bind, Complaint> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix_path(path).map(|path| Bind::Unix(path.into()));
     }
-    if text.starts_with("systemd:") {
-        let complaint = Complaint::new("socket activation is not yet supported");
-        return Err(complaint.hint("bind the address itself, such as \"0.0.0.0:443\""));
+    if let Some(name) = text.strip_prefix("systemd:") {
+        return systemd_name(name).map(|name| Bind::Systemd(name.into()));
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(Bind::Tcp(address));
@@ -27,7 +26,8 @@ pub fn bind(text: &str) -> Result<Bind, Complaint> {
     } else if let Some(("localhost", port)) = text.rsplit_once(':') {
         format!("a listener binds an address, not a name: \"127.0.0.1:{port}\"")
     } else {
-        "an address and a port, \"0.0.0.0:443\" or \"[::]:443\", or \"unix:/path\"".into()
+        "an address and a port, \"0.0.0.0:443\" or \"[::]:443\", or \"unix:/path\", or \"systemd:NAME\""
+            .into()
     };
     Err(Complaint::new(format!("{text:?} is not an address to bind")).hint(hint))
 }
@@ -122,6 +122,17 @@ fn unix_path(path: &str) -> Result<&str, Complaint> {
     Ok(path)
 }
 
+/// What may be the name of a descriptor (systemd.socket(5), `FileDescriptorName=`).
+fn systemd_name(name: &str) -> Result<&str, Complaint> {
+    let is_one = (1..=255).contains(&name.len())
+        && name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b':');
+    if is_one {
+        return Ok(name);
+    }
+    Err(Complaint::new("systemd: is followed by the name that a socket unit gives its sockets")
+        .hint("write \"systemd:web\", and FileDescriptorName=web in the socket unit"))
+}
+
 /// A network of clients or proxies: a CIDR, or one address.
 pub fn network(text: &str) -> Result<IpNet, Complaint> {
     if let Ok(address) = text.parse::<IpAddr>() {
@@ -187,13 +198,24 @@ mod tests {
         assert_eq!(bind("[::]:443"), Ok(Bind::Tcp("[::]:443".parse().unwrap())));
         assert_eq!(bind("unix:/run/a.sock"), Ok(Bind::Unix("/run/a.sock".into())));
         assert_eq!(bind("unix:a.sock"), Ok(Bind::Unix("a.sock".into())));
+        assert_eq!(bind("systemd:web.socket"), Ok(Bind::Systemd("web.socket".into())));
         let hint = |text: &str| bind(text).unwrap_err().hint.unwrap_or_default();
         assert_eq!(hint("127.0.0.1"), "add the port: \"127.0.0.1:443\"");
         assert_eq!(hint("::1"), "add the port: \"[::1]:443\"");
         assert!(hint(":8080").contains("\"0.0.0.0:8080\""));
         assert!(hint("8080").contains("\"0.0.0.0:8080\""));
         assert!(hint("localhost:8080").contains("\"127.0.0.1:8080\""));
-        for bad in ["", "unix:", "unix:///a", "systemd:web", "example.com:443", "0.0.0.0:99999", "::1:443x"] {
+        for bad in [
+            "",
+            "unix:",
+            "unix:///a",
+            "systemd:",
+            "systemd:a:b",
+            "systemd:\u{e9}",
+            "example.com:443",
+            "0.0.0.0:99999",
+            "::1:443x",
+        ] {
             assert!(bind(bad).is_err(), "{bad}");
         }
     }

@@ -68,6 +68,7 @@ pub fn shutdown(mut section: Section<'_>) -> ShutdownSettings {
         drain_timeout: section.read("drain_timeout", base.drain_timeout, Value::duration),
         close_spread: section.read("close_spread", base.close_spread, Value::duration_or_zero),
         close_code: section.read("close_code", base.close_code, close_code),
+        handover_timeout: section.read("handover_timeout", base.handover_timeout, Value::duration),
     };
     let written = section.place_of("close_spread").or_else(|| section.place_of("drain_timeout"));
     if let Some(at) = written.filter(|_| settings.close_spread > settings.drain_timeout) {

@@ -229,10 +229,11 @@ fn decided(key: &str, place: Place) -> Decided {
     Decided { key: key.into(), place }
 }
 
-/// Who connects where nobody was named: this machine; over a unix socket nobody has an address.
+/// Who connects where nobody was named: this machine; over a unix socket nobody has an address. What systemd passes is
+/// mostly TCP.
 fn local_peer(listener: &ListenerSettings) -> Option<IpAddr> {
     match listener.bind {
-        Bind::Tcp(_) => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        Bind::Tcp(_) | Bind::Systemd(_) => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         Bind::Unix(_) => None,
     }
 }

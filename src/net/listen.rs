@@ -4,11 +4,13 @@ use super::proxy_protocol::ProxyProtocol;
 use super::stream::{Socket, tune};
 use super::tls::TlsSettings;
 use crate::policy::crowd::CrowdLimits;
-use socket2::{Domain, Protocol, SockRef, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, UnixListener};
@@ -49,6 +51,8 @@ impl ListenerSettings {
 pub enum Bind {
     Tcp(SocketAddr),
     Unix(PathBuf),
+    /// The sockets that the service manager passed under this name.
+    Systemd(String),
 }
 
 impl fmt::Display for Bind {
@@ -56,6 +60,7 @@ impl fmt::Display for Bind {
         match self {
             Bind::Tcp(address) => address.fmt(f),
             Bind::Unix(path) => write!(f, "unix:{}", path.display()),
+            Bind::Systemd(name) => write!(f, "systemd:{name}"),
         }
     }
 }
@@ -66,29 +71,30 @@ const BACKLOG: i32 = 4096;
 /// How long to leave a process alone that has no descriptors or memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
-/// A listening socket that no event loop serves yet.
+/// An address that is listened at, by one socket or several: what they share.
 #[derive(Debug)]
-pub struct Bound {
-    socket: Unserved,
+pub struct Place {
     at: Bind,
-    complained: Complained,
+    /// When it was last said that connections cannot be accepted: once for all loops.
+    complained: Mutex<Option<Instant>>,
+    keeps_file: AtomicBool,
 }
 
-#[derive(Debug)]
-enum Unserved {
-    Tcp(std::net::TcpListener),
-    Unix(std::os::unix::net::UnixListener),
+/// A listening socket that no event loop serves yet. Its copies are the same socket: of several loops that serve one,
+/// each takes who comes first.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    socket: Arc<OwnedFd>,
+    place: Arc<Place>,
 }
 
 #[derive(Debug)]
 pub struct Listener {
-    socket: Served,
-    at: Bind,
-    complained: Complained,
+    served: Served,
+    /// So that it can be handed over for as long as it is served.
+    _socket: Arc<OwnedFd>,
+    place: Arc<Place>,
 }
-
-/// When it was last said that connections cannot be accepted: once for all loops of an address.
-type Complained = Arc<Mutex<Option<Instant>>>;
 
 #[derive(Debug)]
 enum Served {
@@ -96,84 +102,17 @@ enum Served {
     Unix(UnixListener),
 }
 
-impl Bound {
-    /// A socket for each of so many event loops, all at one address: the kernel spreads TCP connections over them, and
-    /// from a unix socket takes who comes first.
-    pub fn open(bind: &Bind, loops: usize) -> io::Result<Vec<Bound>> {
-        let sockets: Vec<Unserved> = match bind {
-            Bind::Tcp(address) => {
-                let sockets = bind_tcp(*address, loops)?;
-                sockets.into_iter().map(|socket| Unserved::Tcp(socket.into())).collect()
-            }
-            Bind::Unix(path) => {
-                let sockets = bind_unix(path, loops)?;
-                sockets.into_iter().map(Unserved::Unix).collect()
-            }
-        };
-        // The port, where the configuration said 0.
-        let at = match sockets.first() {
-            Some(Unserved::Tcp(tcp)) => Bind::Tcp(tcp.local_addr()?),
-            _ => bind.clone(),
-        };
-        let complained = Complained::default();
-        let bound = |socket| Bound { socket, at: at.clone(), complained: complained.clone() };
-        Ok(sockets.into_iter().map(bound).collect())
-    }
-
-    /// Where it really listens.
+impl Place {
     pub fn at(&self) -> &Bind {
         &self.at
     }
 
-    /// Hands it to the event loop in whose context this is called.
-    pub fn listen(self) -> io::Result<Listener> {
-        let socket = match self.socket {
-            Unserved::Tcp(tcp) => Served::Tcp(TcpListener::from_std(tcp)?),
-            Unserved::Unix(unix) => Served::Unix(UnixListener::from_std(unix)?),
-        };
-        Ok(Listener { socket, at: self.at, complained: self.complained })
-    }
-}
-
-impl Listener {
-    /// Our end of a connection that it accepted. Only a listener on every address of the machine has to ask.
-    pub fn own_end(&self, accepted: &Socket) -> Option<SocketAddr> {
-        match (&self.at, accepted) {
-            (Bind::Tcp(address), Socket::Tcp(tcp)) if address.ip().is_unspecified() => {
-                Some(tcp.local_addr().unwrap_or(*address))
-            }
-            (Bind::Tcp(address), _) => Some(*address),
-            (Bind::Unix(_), _) => None,
-        }
+    /// Whether the file of its unix socket stays when nobody here listens on it any more: another process does, or another
+    /// one made it.
+    pub fn keep_file(&self, keep: bool) {
+        self.keeps_file.store(keep, Ordering::Relaxed);
     }
 
-    /// The next connection, tuned, and whose it is. Errors of one connection are passed over; without descriptors or
-    /// memory it waits instead of spinning, and says so once a second.
-    pub async fn accept(&self) -> (Socket, Option<SocketAddr>) {
-        loop {
-            let accepted = match &self.socket {
-                Served::Tcp(tcp) => {
-                    let accepted = tcp.accept().await;
-                    let canonical = |peer: SocketAddr| SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                    accepted.map(|(stream, peer)| (Socket::Tcp(stream), Some(canonical(peer))))
-                }
-                Served::Unix(unix) => unix.accept().await.map(|(stream, _)| (Socket::Unix(stream), None)),
-            };
-            match accepted {
-                Ok(accepted) => return accepted,
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    if self.may_complain() {
-                        tracing::error!(bind = %self.at, %error, "cannot accept connections; existing ones go on");
-                    }
-                    tokio::time::sleep(EXHAUSTED_PAUSE).await; // why: the socket stays ready, a retry at once would spin
-                }
-            }
-        }
-    }
-}
-
-impl Listener {
     /// Whether the last complaint is a second old.
     fn may_complain(&self) -> bool {
         let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
@@ -185,12 +124,144 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for Place {
     fn drop(&mut self) {
-        if let Bind::Unix(path) = &self.at {
+        if let (Bind::Unix(path), false) = (&self.at, self.keeps_file.load(Ordering::Relaxed)) {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+impl Bound {
+    /// Sockets for so many event loops, all at one address: the kernel spreads TCP connections over one for each. A unix
+    /// socket is one for all.
+    pub fn open(bind: &Bind, loops: usize) -> io::Result<Vec<Bound>> {
+        match bind {
+            Bind::Tcp(address) => {
+                let sockets = bind_tcp(*address, loops)?;
+                Bound::all_at_one_place(sockets.into_iter().map(OwnedFd::from).collect(), false)
+            }
+            Bind::Unix(path) => Bound::all_at_one_place(vec![bind_unix(path)?.into()], false),
+            Bind::Systemd(name) => Err(io::Error::other(format!(
+                "{name:?} is the name of a socket that somebody else has bound"
+            ))),
+        }
+    }
+
+    /// Sockets at one place that were bound elsewhere: by systemd, or by the process before this one. So was the file of a
+    /// unix socket, and stays.
+    pub fn adopt(sockets: Vec<OwnedFd>) -> io::Result<Vec<Bound>> {
+        for socket in &sockets {
+            let socket = SockRef::from(socket);
+            is_listening(&socket)?;
+            socket.set_nonblocking(true)?;
+            if socket.domain()? != Domain::UNIX {
+                tune(socket, Duration::MAX);
+            }
+        }
+        Bound::all_at_one_place(sockets, true)
+    }
+
+    fn all_at_one_place(sockets: Vec<OwnedFd>, keeps_file: bool) -> io::Result<Vec<Bound>> {
+        let Some(first) = sockets.first() else { return Ok(Vec::new()) };
+        let at = real_address(&SockRef::from(first).local_addr()?);
+        let place =
+            Arc::new(Place { at, complained: Mutex::default(), keeps_file: AtomicBool::new(keeps_file) });
+        let bound = |socket| Bound { socket: Arc::new(socket), place: place.clone() };
+        Ok(sockets.into_iter().map(bound).collect())
+    }
+
+    /// The same for so many event loops that take them in turn. Every socket is served, for the kernel has connections
+    /// waiting at each; and every loop serves one, which for lack of others may be one that a neighbour serves too.
+    pub fn for_loops(sockets: Vec<Bound>, loops: usize) -> Vec<Bound> {
+        let count = sockets.len().max(loops);
+        if sockets.is_empty() { sockets } else { sockets.iter().cycle().take(count).cloned().collect() }
+    }
+
+    /// Where it really listens: with the port that the system chose, or the address that somebody else bound.
+    pub fn at(&self) -> &Bind {
+        &self.place.at
+    }
+
+    pub fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+
+    pub fn socket(&self) -> &Arc<OwnedFd> {
+        &self.socket
+    }
+
+    /// Hands it to the event loop in whose context this is called.
+    pub fn listen(self) -> io::Result<Listener> {
+        let socket = self.socket.try_clone()?;
+        let served = match self.place.at {
+            Bind::Tcp(_) => Served::Tcp(TcpListener::from_std(socket.into())?),
+            Bind::Unix(_) | Bind::Systemd(_) => Served::Unix(UnixListener::from_std(socket.into())?),
+        };
+        Ok(Listener { served, _socket: self.socket, place: self.place })
+    }
+}
+
+impl Listener {
+    /// Our end of a connection that it accepted. Only a listener on every address of the machine has to ask.
+    pub fn own_end(&self, accepted: &Socket) -> Option<SocketAddr> {
+        match (&self.place.at, accepted) {
+            (Bind::Tcp(address), Socket::Tcp(tcp)) if address.ip().is_unspecified() => {
+                Some(tcp.local_addr().map_or(*address, canonical))
+            }
+            (Bind::Tcp(address), _) => Some(*address),
+            (Bind::Unix(_) | Bind::Systemd(_), _) => None,
+        }
+    }
+
+    /// The next connection, tuned, and whose it is. Errors of one connection are passed over; without descriptors or
+    /// memory it waits instead of spinning, and says so once a second.
+    pub async fn accept(&self) -> (Socket, Option<SocketAddr>) {
+        loop {
+            let accepted = match &self.served {
+                Served::Tcp(tcp) => {
+                    let accepted = tcp.accept().await;
+                    accepted.map(|(stream, peer)| (Socket::Tcp(stream), Some(canonical(peer))))
+                }
+                Served::Unix(unix) => unix.accept().await.map(|(stream, _)| (Socket::Unix(stream), None)),
+            };
+            match accepted {
+                Ok(accepted) => return accepted,
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    if self.place.may_complain() {
+                        tracing::error!(bind = %self.place.at, %error, "cannot accept connections; existing ones go on");
+                    }
+                    tokio::time::sleep(EXHAUSTED_PAUSE).await; // why: the socket stays ready, a retry at once would spin
+                }
+            }
+        }
+    }
+}
+
+/// On a socket for both IPv4 and IPv6, IPv4's addresses come in the clothes of IPv6's.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+fn real_address(address: &SockAddr) -> Bind {
+    match address.as_socket() {
+        Some(tcp) => Bind::Tcp(tcp),
+        // One in the abstract namespace has a name that is no path, and nothing to tidy up.
+        None => Bind::Unix(address.as_pathname().map(Path::to_path_buf).unwrap_or_default()),
+    }
+}
+
+/// A service manager passes what its configuration says, which may be something else.
+fn is_listening(socket: &SockRef<'_>) -> io::Result<()> {
+    let problem = if socket.r#type()? != Type::STREAM {
+        "it carries no streams: the [Socket] section needs ListenStream="
+    } else if !socket.is_listener()? {
+        "it does not listen: the [Socket] section needs Accept=no"
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::other(problem))
 }
 
 /// The first is bound alone, so that an address that somebody else has is refused: SO_REUSEPORT from the start would
@@ -225,14 +296,11 @@ fn tcp_socket(address: SocketAddr) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-/// One socket, known to each loop.
-fn bind_unix(path: &Path, loops: usize) -> io::Result<Vec<std::os::unix::net::UnixListener>> {
+fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
     remove_stale(path)?;
-    let first = std::os::unix::net::UnixListener::bind(path)?;
-    first.set_nonblocking(true)?;
-    let mut all = (1..loops).map(|_| first.try_clone()).collect::<io::Result<Vec<_>>>()?;
-    all.push(first);
-    Ok(all)
+    let socket = std::os::unix::net::UnixListener::bind(path)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 /// A socket file that nobody listens on is a leftover of a process that was killed.
