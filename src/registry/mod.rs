@@ -35,7 +35,17 @@ struct Table {
     last_number: u64,
     live: BTreeMap<u64, Arc<Handle>>,
     past: Past,
-    draining: bool,
+    entry: Entry,
+}
+
+/// Who may come in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Entry {
+    #[default]
+    Open,
+    /// Who is late comes in, and leaves with the others: within what is left of their time.
+    ForLatecomers { parting: Parting, until: Instant },
+    Shut,
 }
 
 /// A session's place among the live ones, given back when it is dropped.
@@ -57,16 +67,21 @@ pub struct Parting {
 const STEP: usize = 256;
 
 impl Sessions {
-    /// A place for a new session; none while the process is going away.
+    /// A place for a new session; none while the process is going away for good.
     pub fn enter(self: &Arc<Sessions>) -> Option<Seat> {
         let mut table = self.table();
-        if table.draining {
+        if table.entry == Entry::Shut {
             return None;
         }
         table.last_number += 1;
         let number = table.last_number;
         let handle = Arc::new(Handle::new(number));
         table.live.insert(number, handle.clone());
+        if let Entry::ForLatecomers { parting: Parting { order, code, .. }, until } = table.entry {
+            let now = Instant::now();
+            let at = now + until.saturating_duration_since(now).mul_f64(fastrand::f64());
+            handle.order(Ordered { order, code, at });
+        }
         Some(Seat { handle, sessions: self.clone() })
     }
 
@@ -88,7 +103,18 @@ impl Sessions {
 
     /// Lets nobody in any more.
     pub fn shut(&self) {
-        self.table().draining = true;
+        self.table().entry = Entry::Shut;
+    }
+
+    pub fn is_shut(&self) -> bool {
+        self.table().entry == Entry::Shut
+    }
+
+    /// Sends everybody away, and whoever is late as well: another process has the listeners, and a connection that this
+    /// one accepted just before is not to be turned away. Returns how many there were.
+    pub fn send_all_away(&self, parting: Parting, random: impl FnMut() -> f64) -> usize {
+        self.table().entry = Entry::ForLatecomers { parting, until: Instant::now() + parting.spread };
+        self.send_away(parting, |_| true, random)
     }
 
     pub fn get(&self, number: u64) -> Option<Arc<Handle>> {
@@ -195,6 +221,27 @@ mod tests {
             assert!(at.abs_diff(expected) < Duration::from_millis(1), "{place}: {at:?}");
         }
         assert!(sessions.enter().is_none(), "nobody enters a gateway that goes away");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_late_leaves_with_the_others() {
+        let sessions = Arc::new(Sessions::default());
+        let start = Instant::now();
+        let early = sessions.enter().unwrap();
+        assert_eq!(sessions.send_all_away(DRAIN, || 0.5), 1);
+        assert!(!sessions.is_shut());
+        tokio::time::advance(Duration::from_secs(6)).await;
+        let late: Vec<Seat> = (0..100).map(|_| sessions.enter().unwrap()).collect();
+        let due = |seat: &Seat| seat.handle.ordered().unwrap().at - start;
+        assert_eq!(due(&early), Duration::from_secs(5));
+        let (first, last) = (late.iter().map(due).min().unwrap(), late.iter().map(due).max().unwrap());
+        assert!(first >= Duration::from_secs(6) && last <= Duration::from_secs(10), "{first:?} {last:?}");
+        assert!(last - first > Duration::from_secs(2), "all at once: {first:?} {last:?}");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let very_late = sessions.enter().unwrap();
+        assert_eq!(due(&very_late), Duration::from_secs(66), "at once");
+        sessions.shut();
+        assert!(sessions.is_shut() && sessions.enter().is_none());
     }
 
     #[tokio::test(start_paused = true)]
