@@ -115,8 +115,9 @@ struct Gathered {
     is_called_upon: bool,
 }
 
-/// A worker that never comes to wait writes this much together.
-const TOGETHER: usize = 16 * 1024;
+/// A worker that never comes to wait writes this much together. While a process hands over, two of them write to one
+/// pipe: up to this size it keeps what they write apart (pipe(7), `PIPE_BUF`).
+const TOGETHER: usize = 4096;
 
 thread_local! {
     static GATHERED: RefCell<Gathered> = RefCell::default();
@@ -124,8 +125,11 @@ thread_local! {
 
 impl Gathered {
     fn add(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.lines.len() + line.len() > TOGETHER {
+            self.write_out()?;
+        }
         self.lines.extend_from_slice(line);
-        if self.is_called_upon && self.lines.len() < TOGETHER { Ok(()) } else { self.write_out() }
+        if self.is_called_upon { Ok(()) } else { self.write_out() }
     }
 
     fn write_out(&mut self) -> io::Result<()> {
