@@ -20,6 +20,7 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,6 +66,10 @@ pub async fn serve(door: Door, gateways: Arc<Latest<Gateway>>, connections: Task
             accepted = listener.accept() => accepted,
         };
         welcome(&listener, socket, peer, terms.get(), &gateways, &stop, &connections);
+    }
+    // Another process listens on the socket too.
+    if gateways.get().lasting.sessions.are_for_latecomers() {
+        return;
     }
     // Who is in the socket's queue got through to us, and would be reset with it.
     while let Some((socket, peer)) = listener.accept().now_or_never() {
@@ -259,7 +264,7 @@ async fn speak_http(
     let result = tokio::select! {
         biased;
         result = &mut served => result,
-        () = stop.cancelled() => {
+        () = has_no_more_to_ask(&stop, || note().asked, gateways) => {
             Pin::new(&mut served).graceful_shutdown();
             (&mut served).await
         }
@@ -297,6 +302,23 @@ async fn speak_http(
         log_failure(&connection, cause, &why);
     }
     None
+}
+
+/// The listener is gone, and what the connection asks from now on it can ask elsewhere. One that never came to ask
+/// anything has its first request answered, within the time for it, unless the whole gateway goes away: it was accepted,
+/// and to its client an end without a word is no answer.
+async fn has_no_more_to_ask(
+    stop: &CancellationToken,
+    has_asked: impl Fn() -> bool,
+    gateways: &Latest<Gateway>,
+) {
+    stop.cancelled().await;
+    // The request comes by way of the task that this is in, which looks here again when it did.
+    poll_fn(|_| {
+        let may_end = has_asked() || gateways.get().lasting.sessions.is_shut();
+        if may_end { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// Once an upgrade was asked for, hyper hands the stream back as it is, even when the answer was another one: without

@@ -1,22 +1,32 @@
 //! The running program: a configuration at work, the signals and requests that change it, and the way out.
 
+mod handover;
 mod running;
+mod service;
 
 use crate::clock;
 use crate::config::{self, ConfigError, Plan};
 use crate::console::{NotReloaded, Reloaded, Request, Standing};
 use crate::gateway::{Gateway, Lasting};
 use crate::net::descriptors;
+use crate::net::handover::Inherited;
+use crate::net::handover::predecessor::Predecessor;
+use crate::net::handover::successor::Program;
 use crate::net::listen::Bind;
+use crate::net::notify::Notifier;
 use crate::observe::log;
 use crate::registry::Parting;
 use crate::relay::Order;
+use handover::HandOver;
 use running::Running;
+use service::Doing;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 pub use running::MadeTls;
@@ -27,6 +37,8 @@ pub struct Setup {
     /// Where the plan came from, and comes from again at a reload.
     pub file: Option<PathBuf>,
     pub made_tls: MadeTls,
+    /// What the process was started with.
+    pub inherited: Inherited,
     /// Called once everything listens, with where it does.
     pub on_ready: OnReady,
 }
@@ -41,59 +53,68 @@ pub enum End {
     Drained,
     /// A second signal.
     Stopped,
+    /// It never began: the process that it was to replace goes on, knows why, and says so.
+    TurnedBack,
 }
 
 /// Runs until a signal says otherwise. The error says what the operator has to mend.
-pub fn run(setup: Setup) -> Result<End, String> {
+pub fn run(mut setup: Setup) -> Result<End, String> {
     descriptors::take_all();
+    // Where it stands has to be known before something else may stand there.
+    let program = Program::started();
     // Signals and the way out; connections have threads of their own.
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.on_thread_park(log::flush).enable_all().build();
-    let end = runtime.map_err(|error| format!("cannot start: {error}"))?.block_on(run_until_told(setup));
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    let mut predecessor = setup.inherited.predecessor.take();
+    let end = runtime.block_on(run_until_told(setup, program, &mut predecessor));
     log::flush();
-    end
+    match (end, predecessor) {
+        (Err(why), Some(predecessor)) => {
+            predecessor.refuse(&why);
+            Ok(End::TurnedBack)
+        }
+        (end, _) => end,
+    }
 }
 
-async fn run_until_told(setup: Setup) -> Result<End, String> {
+/// `predecessor`: the process that still serves, until this one takes over.
+async fn run_until_told(
+    setup: Setup,
+    program: io::Result<Program>,
+    predecessor: &mut Option<Predecessor>,
+) -> Result<End, String> {
     let mut signals = Signals::listen()?;
-    let Setup { plan, file, made_tls, on_ready } = setup;
+    let notifier = Arc::new(Notifier::from_environment());
+    let Setup { plan, file, made_tls, inherited, on_ready } = setup;
     let lasting = Lasting::default();
-    let running = Running::start(plan, made_tls, lasting.clone())?;
+    let running = Running::start(plan, made_tls, lasting.clone(), inherited.sockets, || {
+        predecessor.as_ref().map_or(Ok(()), Predecessor::take_over)?;
+        *predecessor = None;
+        Ok(())
+    })?;
     let standing = Arc::<Standing>::default();
     standing.started(file.clone(), running.gateways.get().generation, clock::since_1970());
     on_ready(&tell_where(&running));
+    notifier.ready(&service::status(Doing::Serving, 0));
 
     // The sender is the admin address's; without one nobody asks.
     let (_asking, requests) = unbounded_channel();
-    let mut main = Main { running, file, standing };
-    main.serve(&mut signals, requests).await;
-    let Main { running, standing, .. } = main;
-
-    let gateway = running.gateways.get();
-    let drain = async {
-        let deadline = leave(&gateway, &running, &standing).await;
-        running.accepting.close();
-        running.connections.close();
-        let all_gone = async {
-            running.accepting.wait().await;
-            running.connections.wait().await;
-            lasting.sessions.gone().await;
-        };
-        if tokio::time::timeout_at(deadline, all_gone).await.is_err() {
-            let sessions = lasting.sessions.count();
-            tracing::warn!(sessions, "drain_timeout is over; what is left is cut off");
-        }
-    };
+    let mut main = Main { running, file, program, standing, notifier };
+    let informing = main.keep_informed(Doing::Serving);
+    let leaving = main.serve(&mut signals, requests).await;
+    informing.abort();
+    let _informing = main.keep_informed(Doing::Draining);
     let end = tokio::select! {
-        () = drain => End::Drained,
-        () = signals.terminate() => {
+        () = main.drain(leaving) => End::Drained,
+        () = stop_at_once(&mut signals, leaving) => {
             // Whoever was not ordered to go yet is cut off by this, and its line has to say so.
-            let cut_off = send_away(&gateway, Duration::ZERO);
+            let cut_off = send_away(&main.running.gateways.get(), Duration::ZERO);
             tracing::warn!(sessions = cut_off, "second signal: stopped at once");
             End::Stopped
         }
     };
-    running.end();
+    main.running.end();
     lasting.usher.tell_what_was_left_out();
     if end == End::Drained {
         // With no connection left every seat is free again.
@@ -118,33 +139,55 @@ fn tell_where(running: &Running) -> Vec<(String, Bind)> {
 struct Main {
     running: Running,
     file: Option<PathBuf>,
+    /// To be started anew by a hand-over.
+    program: io::Result<Program>,
     standing: Arc<Standing>,
+    notifier: Arc<Notifier>,
+}
+
+/// Why the main loop is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    ForGood,
+    /// The process of this id has the listeners.
+    HandedOver(u32),
 }
 
 impl Main {
     /// Does what is asked for, until that is to leave.
-    async fn serve(&mut self, signals: &mut Signals, mut requests: UnboundedReceiver<Request>) {
+    async fn serve(&mut self, signals: &mut Signals, mut requests: UnboundedReceiver<Request>) -> Leaving {
         loop {
             tokio::select! {
                 asked = signals.next() => match asked {
-                    Signalled::Leave => return,
+                    Signalled::Leave => return Leaving::ForGood,
                     Signalled::Reload => drop(self.reload()),
+                    Signalled::HandOver => match self.hand_over(signals).await {
+                        HandOver::Done(pid) => return Leaving::HandedOver(pid),
+                        HandOver::Leave => return Leaving::ForGood,
+                        HandOver::Not => {}
+                    },
                 },
                 Some(request) = requests.recv() => match request {
                     // Who asked may have gone.
                     Request::Reload(answer) => drop(answer.send(self.reload())),
                     Request::Drain(answer) => {
                         let _ = answer.send(());
-                        return;
+                        return Leaving::ForGood;
                     }
                 },
             }
         }
     }
 
+    fn keep_informed(&self, doing: Doing) -> AbortHandle {
+        let sessions = self.running.gateways.get().lasting.sessions.clone();
+        tokio::spawn(service::keep_informed(self.notifier.clone(), sessions, doing)).abort_handle()
+    }
+
     /// Reads the configuration again. A bad one changes nothing; the reason reaches the log and whoever asked.
     fn reload(&mut self) -> Result<Reloaded, NotReloaded> {
         let now = clock::since_1970();
+        self.notifier.reloading();
         let reloaded = self.read_again();
         match &reloaded {
             Ok(reloaded) => {
@@ -162,6 +205,8 @@ impl Main {
                 self.standing.failed_to_reload(first, now);
             }
         }
+        let sessions = self.running.gateways.get().lasting.sessions.count();
+        self.notifier.ready(&service::status(Doing::Serving, sessions));
         reloaded
     }
 
@@ -175,6 +220,54 @@ impl Main {
         let mut reloaded = self.running.reload(loaded.plan).map_err(one)?;
         reloaded.warnings.extend(in_words(&loaded.warnings));
         Ok(reloaded)
+    }
+
+    /// Until nobody is left, or time is up.
+    async fn drain(&self, leaving: Leaving) {
+        let Main { running, .. } = self;
+        let sessions = &running.gateways.get().lasting.sessions;
+        let deadline = match leaving {
+            Leaving::ForGood => self.leave().await,
+            Leaving::HandedOver(pid) => self.leave_to(pid),
+        };
+        running.accepting.close();
+        running.connections.close();
+        let all_gone = async {
+            running.accepting.wait().await;
+            running.connections.wait().await;
+            sessions.gone().await;
+        };
+        if tokio::time::timeout_at(deadline, all_gone).await.is_err() {
+            tracing::warn!(sessions = sessions.count(), "drain_timeout is over; what is left is cut off");
+        }
+    }
+
+    /// From the signal to the first Close; returns the hard deadline.
+    async fn leave(&self) -> Instant {
+        let gateway = self.running.gateways.get();
+        let (shutdown, sessions) = (&gateway.shutdown, gateway.lasting.sessions.count());
+        self.standing.leaves();
+        self.notifier.stopping(&service::status(Doing::Draining, sessions));
+        tracing::info!(sessions, ready = false, "draining: not ready any more");
+        tokio::time::sleep(shutdown.pre_stop_delay).await; // why: the operator asked for this time
+        let spread = shutdown.close_spread;
+        let ordered = send_away(&gateway, spread);
+        self.running.stop.cancel();
+        tracing::info!(sessions = ordered, ?spread, "no longer accepting; closing sessions");
+        Instant::now() + shutdown.drain_timeout
+    }
+
+    /// The same where another process has the listeners: there is nothing to wait for.
+    fn leave_to(&self, pid: u32) -> Instant {
+        let gateway = self.running.gateways.get();
+        let shutdown = &gateway.shutdown;
+        self.standing.leaves();
+        let (code, spread) = (shutdown.close_code, shutdown.close_spread);
+        let parting = Parting { order: Order::Drain, code, spread };
+        let ordered = gateway.lasting.sessions.send_all_away(parting, fastrand::f64);
+        self.running.stop.cancel();
+        tracing::info!(pid, sessions = ordered, ?spread, "handed over; closing sessions");
+        Instant::now() + shutdown.drain_timeout
     }
 }
 
@@ -200,22 +293,6 @@ fn tell_reloaded(reloaded: &Reloaded) {
     );
 }
 
-/// From the signal to the first Close; returns the hard deadline.
-async fn leave(gateway: &Gateway, running: &Running, standing: &Standing) -> Instant {
-    let shutdown = &gateway.shutdown;
-    standing.leaves();
-    tracing::info!(
-        sessions = gateway.lasting.sessions.count(),
-        ready = false,
-        "draining: not ready any more"
-    );
-    tokio::time::sleep(shutdown.pre_stop_delay).await; // why: the operator asked for this time
-    running.stop.cancel();
-    let ordered = send_away(gateway, shutdown.close_spread);
-    tracing::info!(sessions = ordered, spread = ?shutdown.close_spread, "no longer accepting; closing sessions");
-    Instant::now() + shutdown.drain_timeout
-}
-
 /// Lets nobody in any more and sends everybody away.
 fn send_away(gateway: &Gateway, spread: Duration) -> usize {
     let sessions = &gateway.lasting.sessions;
@@ -224,48 +301,56 @@ fn send_away(gateway: &Gateway, spread: Duration) -> usize {
     sessions.send_away(parting, |_| true, fastrand::f64)
 }
 
+/// Until this process is not even to finish in order. One that another replaces drains without having been told, and a
+/// service manager that stops the service tells every process of it: the first signal is no second one.
+async fn stop_at_once(signals: &mut Signals, leaving: Leaving) {
+    let mut may_ask_again = leaving != Leaving::ForGood;
+    loop {
+        match signals.next().await {
+            Signalled::Leave if may_ask_again => {
+                may_ask_again = false;
+                tracing::info!("this process is draining already; another signal stops it at once");
+            }
+            Signalled::Leave => return,
+            Signalled::Reload | Signalled::HandOver => {
+                tracing::warn!("this process is on its way out: nothing is reloaded or handed over");
+            }
+        }
+    }
+}
+
 /// What a signal asks for.
 enum Signalled {
     Leave,
     Reload,
+    HandOver,
 }
 
 struct Signals {
     term: Signal,
     int: Signal,
     hangup: Signal,
+    second_user: Signal,
 }
 
 impl Signals {
-    /// SIGUSR2 is spoken for (hand-over) and not built yet: it must not end the process.
     fn listen() -> Result<Signals, String> {
         let on = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
-        let mut ignored = on(SignalKind::user_defined2())?;
-        tokio::spawn(async move {
-            while ignored.recv().await.is_some() {
-                tracing::warn!("SIGUSR2: hand-over is not yet supported; nothing was changed");
-            }
-        });
         Ok(Signals {
             term: on(SignalKind::terminate())?,
             int: on(SignalKind::interrupt())?,
             hangup: on(SignalKind::hangup())?,
+            second_user: on(SignalKind::user_defined2())?,
         })
     }
 
     async fn next(&mut self) -> Signalled {
-        let Signals { term, int, hangup } = self;
+        let Signals { term, int, hangup, second_user } = self;
         tokio::select! {
             _ = term.recv() => Signalled::Leave,
             _ = int.recv() => Signalled::Leave,
             _ = hangup.recv() => Signalled::Reload,
-        }
-    }
-
-    async fn terminate(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
+            _ = second_user.recv() => Signalled::HandOver,
         }
     }
 }

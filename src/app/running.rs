@@ -13,6 +13,7 @@ use crate::net::auth::AuthServer;
 use crate::net::listen::{Bind, Bound, ListenerSettings};
 use crate::net::probe;
 use crate::net::served_tls::{self, ServedTls};
+use crate::net::sockets::Sockets;
 use crate::net::upstream::Upstream;
 use crate::observe::log::{self, LogSettings};
 use crate::observe::metrics::Names;
@@ -39,6 +40,7 @@ pub struct Running {
     pub connections: TaskTracker,
     /// Ends every listener.
     pub stop: CancellationToken,
+    pub sockets: Sockets,
     loops: usize,
     workers: Workers,
     entrances: Vec<Entrance>,
@@ -82,6 +84,14 @@ struct Prepared {
     listeners: Vec<Prospect>,
 }
 
+/// What listeners are made from.
+struct Prospects<'a> {
+    open: &'a [Entrance],
+    made_tls: &'a MadeTls,
+    sockets: &'a Sockets,
+    loops: usize,
+}
+
 /// A listener of the next configuration.
 struct Prospect {
     terms: Terms,
@@ -92,11 +102,18 @@ struct Prospect {
 }
 
 impl Running {
-    /// Opens all listeners; the error says what the operator has to mend.
-    pub fn start(plan: Plan, made_tls: MadeTls, lasting: Lasting) -> Result<Running, String> {
+    /// Opens all listeners and, once `may_accept` says so, lets clients in; the error says what the operator has to mend.
+    pub fn start(
+        plan: Plan,
+        made_tls: MadeTls,
+        lasting: Lasting,
+        sockets: Sockets,
+        may_accept: impl FnOnce() -> Result<(), String>,
+    ) -> Result<Running, String> {
         let (loops, log) = (plan.loops(), plan.log.clone());
         let fixed = Fixed { workers: plan.workers, format: log.format };
-        let Prepared { gateway, listeners } = prepare(plan, None, &[], &made_tls, lasting, loops)?;
+        let prospects = Prospects { open: &[], made_tls: &made_tls, sockets: &sockets, loops };
+        let Prepared { gateway, listeners } = prepare(plan, None, lasting, prospects)?;
         let gateways = Arc::new(Latest::new(Arc::new(gateway)));
         let (accepting, connections) = (TaskTracker::new(), TaskTracker::new());
         let duty = Duty {
@@ -110,6 +127,7 @@ impl Running {
             accepting,
             connections,
             stop: CancellationToken::new(),
+            sockets,
             loops,
             workers,
             entrances: Vec::new(),
@@ -119,6 +137,8 @@ impl Running {
             probing: Vec::new(),
             watching: None,
         };
+        may_accept()?;
+        running.sockets.settle();
         for prospect in listeners {
             running.open(prospect);
         }
@@ -134,8 +154,13 @@ impl Running {
         let fixed = Fixed { workers: plan.workers, format: plan.log.format };
         let log = plan.log.clone();
         let lasting = before.lasting.clone();
-        let Prepared { gateway, listeners } =
-            prepare(plan, Some(&before), &self.entrances, &self.made_tls, lasting, self.loops)?;
+        let prospects = Prospects {
+            open: &self.entrances,
+            made_tls: &self.made_tls,
+            sockets: &self.sockets,
+            loops: self.loops,
+        };
+        let Prepared { gateway, listeners } = prepare(plan, Some(&before), lasting, prospects)?;
         let mut reloaded = compare(&before, &gateway);
         let gateway = Arc::new(gateway);
         self.gateways.replace(gateway.clone());
@@ -252,10 +277,8 @@ impl Running {
 fn prepare(
     plan: Plan,
     before: Option<&Gateway>,
-    open: &[Entrance],
-    made_tls: &MadeTls,
     lasting: Lasting,
-    loops: usize,
+    prospects: Prospects<'_>,
 ) -> Result<Prepared, String> {
     let descriptors = plan.descriptors();
     let Plan { trusted_proxies, max_connections, log, shutdown, listeners, backends, routes, .. } = plan;
@@ -279,7 +302,7 @@ fn prepare(
         query: log.query,
         lasting,
     };
-    let listeners = listeners.into_iter().map(|settings| prospect(settings, open, made_tls, loops));
+    let listeners = listeners.into_iter().map(|settings| prospects.of(settings));
     Ok(Prepared { listeners: listeners.collect::<Result<_, _>>()?, gateway })
 }
 
@@ -297,30 +320,28 @@ fn upstream(backend: Backend, before: Option<&Gateway>) -> Result<Arc<Upstream>,
     }
 }
 
-fn prospect(
-    settings: ListenerSettings,
-    open: &[Entrance],
-    made: &MadeTls,
-    loops: usize,
-) -> Result<Prospect, String> {
-    // Port 0 is another port each time; there a listener is known by its name.
-    let is_vague = matches!(settings.bind, Bind::Tcp(address) if address.port() == 0);
-    let is_it = |one: &Entrance| {
-        one.bind == settings.bind && (!is_vague || one.terms.get().settings.name == settings.name)
-    };
-    let stays = open.iter().position(is_it);
-    let before = stays.and_then(|place| open[place].terms.get().tls.clone());
-    let tls = match (&settings.tls, made.get(&settings.name)) {
-        (Some(files), _) => Some(Arc::new(ServedTls::open(&settings.name, files, before.as_deref())?)),
-        (None, made) => made.cloned(),
-    };
-    let bound = match stays {
-        Some(_) => Vec::new(),
-        None => Bound::open(&settings.bind, loops).map_err(|error| {
-            format!("listener {}: cannot listen on {}: {error}", settings.name, settings.bind)
-        })?,
-    };
-    Ok(Prospect { terms: Terms::new(settings, tls), stays, bound })
+impl Prospects<'_> {
+    fn of(&self, settings: ListenerSettings) -> Result<Prospect, String> {
+        let Prospects { open, made_tls: made, sockets, loops } = self;
+        // Port 0 is another port each time; there a listener is known by its name.
+        let is_vague = matches!(settings.bind, Bind::Tcp(address) if address.port() == 0);
+        let is_it = |one: &Entrance| {
+            one.bind == settings.bind && (!is_vague || one.terms.get().settings.name == settings.name)
+        };
+        let stays = open.iter().position(is_it);
+        let before = stays.and_then(|place| open[place].terms.get().tls.clone());
+        let tls = match (&settings.tls, made.get(&settings.name)) {
+            (Some(files), _) => Some(Arc::new(ServedTls::open(&settings.name, files, before.as_deref())?)),
+            (None, made) => made.cloned(),
+        };
+        let bound = match stays {
+            Some(_) => Vec::new(),
+            None => sockets.open(&settings.name, &settings.bind, *loops).map_err(|error| {
+                format!("listener {}: cannot listen on {}: {error}", settings.name, settings.bind)
+            })?,
+        };
+        Ok(Prospect { terms: Terms::new(settings, tls), stays, bound })
+    }
 }
 
 /// What is other in `after`.

@@ -3,6 +3,7 @@
 use super::{fail, run_plan};
 use crate::app::Setup;
 use crate::demo;
+use crate::net::handover::Inherited;
 use crate::net::listen::Bind;
 use crate::net::self_signed;
 use std::collections::HashMap;
@@ -31,7 +32,13 @@ impl Demo {
             Err(why) => return fail(&why),
         };
         let plan = demo::plan(self.https, self.http, backend);
-        run_plan(plan, |plan| Setup { plan, file: None, made_tls, on_ready: Box::new(greet) })
+        run_plan(plan, |plan| Setup {
+            plan,
+            file: None,
+            made_tls,
+            inherited: Inherited::default(),
+            on_ready: Box::new(greet),
+        })
     }
 }
 

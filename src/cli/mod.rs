@@ -10,6 +10,7 @@ use crate::app::{self, End, Setup};
 use crate::config::{ConfigError, Loaded, Plan};
 use crate::observe::log;
 use clap::{Parser, Subcommand};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -64,12 +65,20 @@ fn load(path: &std::path::Path) -> Result<Loaded, ExitCode> {
 }
 
 fn report(problems: &[ConfigError], path: &std::path::Path) -> ExitCode {
-    for problem in problems {
-        eprintln!("{problem}");
-    }
-    let count = problems.len();
-    eprintln!("{count} problem{} in {}", if count == 1 { "" } else { "s" }, path.display());
+    say(&in_words(problems, path));
     ExitCode::FAILURE
+}
+
+fn in_words(problems: &[ConfigError], path: &std::path::Path) -> String {
+    let mut words: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
+    let count = problems.len();
+    words += &format!("{count} problem{} in {}", if count == 1 { "" } else { "s" }, path.display());
+    words
+}
+
+/// In one piece: the process that this one replaces may be writing too.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 fn environment(name: &str) -> Option<String> {
@@ -83,12 +92,12 @@ fn run_plan(plan: Plan, rest: impl FnOnce(Plan) -> Setup) -> ExitCode {
     }
     match app::run(rest(plan)) {
         Ok(End::Drained) => ExitCode::SUCCESS,
-        Ok(End::Stopped) => ExitCode::FAILURE,
+        Ok(End::Stopped | End::TurnedBack) => ExitCode::FAILURE,
         Err(why) => fail(&why),
     }
 }
 
 fn fail(why: &str) -> ExitCode {
-    eprintln!("framegate: {why}");
+    say(&format!("framegate: {why}"));
     ExitCode::FAILURE
 }

@@ -4,6 +4,7 @@ use super::{fail, run_plan};
 use crate::app::Setup;
 use crate::backend::{Backend, Server};
 use crate::config::{Plan, address, origin};
+use crate::net::handover::Inherited;
 use crate::net::listen::{Bind, ListenerSettings};
 use crate::net::self_signed;
 use crate::net::tls::{CertificateFiles, TlsSettings, TlsVersion, check_pair};
@@ -40,6 +41,7 @@ const LISTENER: &str = "proxy";
 
 impl Proxy {
     pub fn execute(self) -> ExitCode {
+        let inherited = Inherited::from_systemd();
         let (plan, self_signed) = match self.plan() {
             Ok(plan) => plan,
             Err(why) => return fail(&why),
@@ -51,7 +53,7 @@ impl Proxy {
                 Err(why) => return fail(&why),
             };
         }
-        run_plan(plan, |plan| Setup { plan, file: None, made_tls, on_ready: Box::new(|_| {}) })
+        run_plan(plan, |plan| Setup { plan, file: None, made_tls, inherited, on_ready: Box::new(|_| {}) })
     }
 
     /// The plan, and the names for a certificate that is to be made.

@@ -1,7 +1,10 @@
 //! `framegate run`: the service.
 
-use super::{config_file, fail, load, run_plan};
+use super::{config_file, environment, fail, in_words, run_plan, say};
 use crate::app::Setup;
+use crate::config::{self, Loaded};
+use crate::net::handover::Inherited;
+use crate::net::handover::predecessor::Predecessor;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,18 +18,34 @@ pub struct Run {
 
 impl Run {
     pub fn execute(self) -> ExitCode {
-        let file = match config_file(self.config) {
-            Ok(file) => file,
+        let inherited = match Inherited::take() {
+            Ok(inherited) => inherited,
             Err(why) => return fail(&why),
         };
-        let loaded = match load(&file) {
+        let (file, loaded) = match self.load() {
             Ok(loaded) => loaded,
-            Err(code) => return code,
+            Err(why) => return refuse(&why, inherited.predecessor.as_ref()),
         };
         for warning in &loaded.warnings {
-            eprintln!("warning: {warning}");
+            say(&format!("warning: {warning}"));
         }
         let (file, made_tls) = (Some(file), HashMap::new());
-        run_plan(loaded.plan, |plan| Setup { plan, file, made_tls, on_ready: Box::new(|_| {}) })
+        run_plan(loaded.plan, |plan| Setup { plan, file, made_tls, inherited, on_ready: Box::new(|_| {}) })
     }
+    fn load(self) -> Result<(PathBuf, Loaded), String> {
+        let file = config_file(self.config).map_err(|why| format!("framegate: {why}"))?;
+        match config::load(&file, &environment) {
+            Ok(loaded) => Ok((file, loaded)),
+            Err(problems) => Err(in_words(&problems, &file)),
+        }
+    }
+}
+
+/// What this process cannot do, the one that started it goes on doing: it is told why, and says so.
+fn refuse(why: &str, predecessor: Option<&Predecessor>) -> ExitCode {
+    match predecessor {
+        Some(predecessor) => predecessor.refuse(why),
+        None => say(why),
+    }
+    ExitCode::FAILURE
 }

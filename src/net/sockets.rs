@@ -128,11 +128,7 @@ impl Sockets {
     pub fn settle(&self) {
         let mut table = self.table();
         for handed in std::mem::take(&mut table.handed) {
-            tracing::info!(
-                bind = handed.bind,
-                listener = handed.listener,
-                "handed over and not in the configuration: closed"
-            );
+            tracing::info!(listener = handed.listener, bind = handed.bind, "no longer listening");
             // So its file goes with it.
             if let Ok(sockets) = Bound::adopt(handed.sockets) {
                 sockets.iter().for_each(|socket| socket.place().keep_file(false));

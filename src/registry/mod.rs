@@ -44,7 +44,10 @@ enum Entry {
     #[default]
     Open,
     /// Who is late comes in, and leaves with the others: within what is left of their time.
-    ForLatecomers { parting: Parting, until: Instant },
+    ForLatecomers {
+        parting: Parting,
+        until: Instant,
+    },
     Shut,
 }
 
@@ -108,6 +111,11 @@ impl Sessions {
 
     pub fn is_shut(&self) -> bool {
         self.table().entry == Entry::Shut
+    }
+
+    /// Whether another process has the listeners.
+    pub fn are_for_latecomers(&self) -> bool {
+        matches!(self.table().entry, Entry::ForLatecomers { .. })
     }
 
     /// Sends everybody away, and whoever is late as well: another process has the listeners, and a connection that this

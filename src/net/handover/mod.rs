@@ -19,5 +19,36 @@ pub mod predecessor;
 pub mod successor;
 mod wire;
 
+use super::sockets::Sockets;
+use super::systemd;
+use predecessor::Predecessor;
+
+/// What a process was started with.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    pub sockets: Sockets,
+    /// That which started it, to be replaced.
+    pub predecessor: Option<Predecessor>,
+}
+
+impl Inherited {
+    /// From systemd alone.
+    pub fn from_systemd() -> Inherited {
+        Inherited { sockets: Sockets::inherited(systemd::take_passed(), Vec::new()), predecessor: None }
+    }
+
+    /// From systemd and, where there is one, from the process before this one. To be called before there is a second
+    /// thread.
+    pub fn take() -> Result<Inherited, String> {
+        let passed = systemd::take_passed();
+        let predecessor = Predecessor::find()?;
+        let handed = match &predecessor {
+            Some(predecessor) => predecessor.sockets().inspect_err(|why| predecessor.refuse(why))?,
+            None => Vec::new(),
+        };
+        Ok(Inherited { sockets: Sockets::inherited(passed, handed), predecessor })
+    }
+}
+
 /// Says to a process that its standard input is the way to the one before it.
 const VARIABLE: &str = "FRAMEGATE_HANDOVER";

@@ -74,7 +74,7 @@ impl Predecessor {
     }
 
     /// Everything is ready: takes over. From here on the other one accepts nothing any more.
-    pub fn take_over(self) -> Result<(), String> {
+    pub fn take_over(&self) -> Result<(), String> {
         let said = wire::send(&self.channel, &Word::Ready, &[]).and_then(|()| wire::receive(&self.channel));
         match said {
             Ok((Word::Yours, _)) => {

@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::Interest;
@@ -57,6 +57,10 @@ impl Program {
         Ok(Program { path: std::path::absolute(path)?, arguments })
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command.arg0(self.arguments.first().unwrap_or(&OsString::new())).args(self.arguments.iter().skip(1));
@@ -84,10 +88,16 @@ impl Successor {
         }
         let mut successor = Successor::start(program)
             .map_err(|error| format!("cannot start {}: {error}", program.path.display()))?;
-        let waiting = tokio::time::timeout(patience, successor.hear_of_it(offers)).await;
-        match waiting.unwrap_or_else(|_| Err(format!("no word from the new process within {patience:?}"))) {
-            Ok(()) => Ok(successor),
-            Err(why) => Err(why),
+        let said = tokio::time::timeout(patience, successor.offer(offers)).await;
+        match said.map_err(|_| format!("no word from the new process within {patience:?}"))? {
+            Ok(Word::Ready) => Ok(successor),
+            Ok(Word::Failed { why }) => Err(why),
+            Ok(other) => Err(format!("the new process said {other:?} at the wrong time")),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(format!("the new process: {error}"))
+            }
+            // Its end may be noticed while writing or while reading.
+            Err(_) => Err(successor.how_it_ended().await),
         }
     }
 
@@ -99,19 +109,6 @@ impl Successor {
         // The command holds their end until it is dropped, and with it the news that they hung up.
         let child = program.command().stdin(Stdio::from(theirs)).spawn()?;
         Ok(Successor { child, channel, is_given: false })
-    }
-
-    async fn hear_of_it(&mut self, offers: &[Offer]) -> Result<(), String> {
-        match self.offer(offers).await {
-            Ok(Word::Ready) => Ok(()),
-            Ok(Word::Failed { why }) => Err(why),
-            Ok(other) => Err(format!("the new process said {other:?} at the wrong time")),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Err(format!("the new process: {error}"))
-            }
-            // Its end may be noticed while writing or while reading.
-            Err(_) => Err(self.how_it_ended().await),
-        }
     }
 
     async fn offer(&self, offers: &[Offer]) -> io::Result<Word> {

@@ -42,6 +42,11 @@ impl Lag {
         }
     }
 
+    /// How long ago it meant to look up, and did not yet.
+    pub fn overdue(&self) -> Duration {
+        self.overdue_at(clock::now()).unwrap_or_default()
+    }
+
     /// The largest of the last minute; that of a loop which is late just now counts as it grows.
     pub fn largest(&self) -> Duration {
         self.largest_at(clock::now())
@@ -49,9 +54,13 @@ impl Lag {
 
     fn largest_at(&self, now: Moment) -> Duration {
         let past = self.late.iter().map(|late| Duration::from_nanos(late.load(Ordering::Relaxed)));
+        past.chain(self.overdue_at(now)).max().unwrap_or_default()
+    }
+
+    /// `None`: it has not begun.
+    fn overdue_at(&self, now: Moment) -> Option<Duration> {
         let due = self.due.load(Ordering::Relaxed);
-        let running = (due > 0).then(|| now.since(Moment::from_nanos(due)));
-        past.chain(running).max().unwrap_or_default()
+        (due > 0).then(|| now.since(Moment::from_nanos(due)))
     }
 }
 
@@ -84,5 +93,8 @@ mod tests {
         lag.expect(Moment::from_millis(2000));
         assert_eq!(lag.largest_at(Moment::from_millis(1000)), Duration::ZERO);
         assert_eq!(lag.largest_at(Moment::from_millis(5000)), Duration::from_secs(3));
+        assert_eq!(lag.overdue_at(Moment::from_millis(5000)), Some(Duration::from_secs(3)));
+        lag.expect(Moment::from_millis(6000));
+        assert_eq!(lag.overdue_at(Moment::from_millis(5000)), Some(Duration::ZERO));
     }
 }

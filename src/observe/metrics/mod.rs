@@ -185,6 +185,11 @@ impl Metrics {
         self.started
     }
 
+    /// How late the event loop is that should have looked up from its work first. One that hangs is later and later.
+    pub fn longest_overdue(&self) -> Duration {
+        lock(&self.loops).iter().map(|lag| lag.overdue()).max().unwrap_or_default()
+    }
+
     pub fn totals(&self) -> Totals {
         let departed = lock(&self.departed);
         let mut totals = Totals {

@@ -1,10 +1,12 @@
 //! The real program, with its configuration in a file and its log in our hands.
 
 use super::{Backend, Raw, SOON};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -46,6 +48,11 @@ impl Gateway {
         Gateway::spawn(Command::new(program()), dir, config)
     }
 
+    /// The same, by a command of the test's own, which is given the arguments.
+    pub fn start_by(command: Command, dir: TempDir, config: &str) -> Gateway {
+        Gateway::spawn(command, dir, config)
+    }
+
     /// The same with `FRAMEGATE_LOG` set.
     pub fn start_with_log(overrides: &str, config: &str) -> Gateway {
         let mut command = Command::new(program());
@@ -63,6 +70,11 @@ impl Gateway {
         let mut shell = Command::new("sh");
         shell.args(["-c", script]).arg(program());
         Gateway::spawn(shell, tempfile::tempdir().unwrap(), config)
+    }
+
+    /// Puts this configuration where the program will read it the next time.
+    pub fn configure(&self, config: &str) {
+        write_config(&self.dir, config);
     }
 
     fn spawn(mut program: Command, dir: TempDir, config: &str) -> Gateway {
@@ -247,12 +259,15 @@ const NOT_RELOADED: &str = "not reloaded; the running configuration stands";
 fn write_config(dir: &TempDir, config: &str) -> PathBuf {
     let file = dir.path().join("framegate.toml");
     let log = if config.contains("[log]") { "" } else { "[log]\nformat = \"json\"\nlevel = \"debug\"\n" };
-    std::fs::write(&file, format!("{config}\n{log}")).unwrap();
+    // Whoever reads it at this moment reads one of the two.
+    let next = file.with_extension("next");
+    std::fs::write(&next, format!("{config}\n{log}")).unwrap();
+    std::fs::rename(next, &file).unwrap();
     file
 }
 
 /// The program under test: the one built with the tests, or the one that `FRAMEGATE` names.
-fn program() -> OsString {
+pub fn program() -> OsString {
     std::env::var_os("FRAMEGATE").unwrap_or_else(|| env!("CARGO_BIN_EXE_framegate").into())
 }
 
@@ -277,5 +292,14 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Who took over from it runs with the same file, which is this test's alone.
+        let dir = self.dir.path().as_os_str().as_bytes();
+        for process in std::fs::read_dir("/proc").unwrap().map_while(Result::ok) {
+            let pid = process.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+            let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            if let Some(pid) = pid.filter(|_| command.windows(dir.len()).any(|part| part == dir)) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
     }
 }

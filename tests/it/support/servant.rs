@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex};
 pub enum Manner {
     /// A 101, and every ping and Close answered; to plain requests, its name.
     Serve,
+    /// The same, and every text comes back.
+    Echo,
     /// This status.
     Answer(u16),
     /// Takes the connection and never says a word.
@@ -101,11 +103,11 @@ fn serve(stream: TcpStream, manner: Manner, name: &str) {
             Manner::Answer(status) => {
                 raw.send(format!("HTTP/1.1 {status} So\r\nContent-Length: {}\r\n\r\n{name}", name.len()));
             }
-            Manner::Serve | Manner::WrongAccept | Manner::HangUp if upgrade => {
+            Manner::Serve | Manner::Echo | Manner::WrongAccept | Manner::HangUp if upgrade => {
                 let accept = accept(&head, manner == Manner::WrongAccept);
                 raw.send(accept);
-                if manner == Manner::Serve {
-                    answer_frames(&mut raw);
+                if matches!(manner, Manner::Serve | Manner::Echo) {
+                    answer_frames(&mut raw, manner);
                 }
                 return;
             }
@@ -134,8 +136,8 @@ fn accept(head: &str, wrong: bool) -> String {
     upgrade_response("").replace(super::ACCEPT, &accept)
 }
 
-/// Pings get pongs, a Close gets its echo, and the rest nothing.
-fn answer_frames(raw: &mut Raw) {
+/// Pings get pongs, a Close gets its echo, and the rest nothing unless that is the manner.
+fn answer_frames(raw: &mut Raw, manner: Manner) {
     loop {
         let mut header = [0; 6];
         if raw.stream.read_exact(&mut header).is_err() {
@@ -149,6 +151,7 @@ fn answer_frames(raw: &mut Raw) {
         let first = match header[0] & 0x0F {
             0x9 => 0x8A,
             0x8 => 0x88,
+            0x1 if manner == Manner::Echo => 0x81,
             _ => continue,
         };
         let sent = raw.stream.write_all(&super::server_frame(first, &payload));
