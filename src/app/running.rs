@@ -233,7 +233,7 @@ impl Running {
         &self.entrances
     }
 
-    /// What is counted is counted under these names from now on.
+    /// What is counted is counted under these names from now on, and what expires is asked of these listeners.
     fn name_figures(&self) {
         let gateway = self.gateways.get();
         let terms: Vec<Arc<Terms>> = self.entrances.iter().map(|entrance| entrance.terms.get()).collect();
@@ -242,6 +242,9 @@ impl Running {
             listeners: terms.iter().map(|terms| terms.settings.name.as_str()).collect(),
             backends: gateway.backends.iter().map(|upstream| upstream.backend().name.as_str()).collect(),
         });
+        let served =
+            terms.iter().filter_map(|terms| Some((terms.settings.name.as_str().into(), terms.tls.clone()?)));
+        gateway.lasting.served.replace(Arc::new(served.collect()));
     }
 
     /// Has every backend's servers probed, where its configuration wants that. Those that stayed are being probed.

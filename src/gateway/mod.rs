@@ -25,6 +25,7 @@ use crate::net::auth::AuthServer;
 use crate::net::dial::Introduction;
 use crate::net::farewell::{Farewell, Farewells};
 use crate::net::http::Exchange;
+use crate::net::served_tls::ServedTls;
 use crate::net::splice::{Splice, Taken};
 use crate::net::upstream::Upstream;
 use crate::observe::log::QueryValues;
@@ -112,7 +113,12 @@ pub struct Lasting {
     pub sessions: Arc<Sessions>,
     pub usher: Arc<Usher>,
     pub farewells: Arc<Farewells>,
+    /// By the listeners that there are now.
+    pub served: Arc<Latest<Vec<Served>>>,
 }
+
+/// A listener's name, and what it serves TLS with.
+pub type Served = (Arc<str>, Arc<ServedTls>);
 
 /// What is known of a client's connection before its first request.
 pub struct Connection {

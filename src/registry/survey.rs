@@ -278,7 +278,9 @@ mod tests {
         assert!(before > 0);
     }
 
-    /// What a survey of many costs, and how long it makes others wait. By hand:
+    /// What a survey of many costs, and how long it makes others wait. Optimized, on two cores of a virtual machine: 6 to
+    /// 14 ms, and of the sessions that opened and ended beside surveys without a pause one in a thousand took more than
+    /// 40 µs, of those without them 3 µs. By hand:
     /// `cargo test --release --lib survey::tests::of_a_hundred_thousand -- --ignored --nocapture`
     #[test]
     #[ignore = "measures"]

@@ -21,6 +21,8 @@ pub struct Scene {
     pub traffic: BTreeMap<Box<str>, Traffic>,
     /// What waits in live sessions.
     pub waiting_bytes: u64,
+    /// By listener and file: when a certificate expires, in seconds since 1970.
+    pub certificates: BTreeMap<(Arc<str>, Box<str>), u64>,
     /// By backend and server.
     pub servers: BTreeMap<(Arc<str>, Arc<str>), ServerFigures>,
 }
@@ -188,9 +190,9 @@ impl Metrics {
 
     fn write_rest(&self, all: &mut Exposition, scene: &Scene) {
         all.family(&f::CERTIFICATE_EXPIRY, |it| {
-            lock(&self.certificates)
-                .iter()
-                .for_each(|((listener, file), end)| it.put(&[listener, file], *end));
+            for ((listener, file), end) in &scene.certificates {
+                it.put(&[listener, file], *end);
+            }
         });
         all.family(&f::BUFFERED, |it| it.put(&[], scene.waiting_bytes));
         all.family(&f::LAG, |it| {
@@ -224,7 +226,6 @@ mod tests {
         let metrics = Arc::<Metrics>::default();
         let names = Names { routes: vec!["chat", "idle"], listeners: vec!["public"], backends: vec!["pool"] };
         metrics.configured(&names);
-        metrics.set_certificates("public", [("site.pem".into(), Duration::from_secs(2_000_000_000))]);
         metrics.new_loop();
         metrics.refused("public", "origin");
         metrics.dialed("pool", Duration::from_millis(3));
@@ -252,6 +253,7 @@ mod tests {
         traffic.from.client.binary_bytes = 1 << 40;
         traffic.from.client.pongs = 3;
         scene.traffic.insert("chat".into(), traffic);
+        scene.certificates.insert(("public".into(), "site.pem".into()), 2_000_000_000);
         let place = Place::somewhere();
         place.endpoint().count_failure(Refusal::BackendTls);
         place.endpoint().count_failure(Refusal::Origin);

@@ -56,12 +56,8 @@ pub struct Metrics {
     departed: Mutex<Departed>,
     /// By the leg whose peer answered.
     round_trips: Pair<Histogram>,
-    certificates: Mutex<Certificates>,
     loops: Mutex<Vec<Arc<Lag>>>,
 }
-
-/// By listener and file: when it expires, in seconds.
-type Certificates = BTreeMap<(Arc<str>, Arc<str>), u64>;
 
 /// What names counted that are gone. Not told by name any more, but part of every total.
 #[derive(Debug, Default)]
@@ -98,7 +94,6 @@ impl Default for Metrics {
             backends: Named::default(),
             departed: Mutex::default(),
             round_trips: Pair { client: Histogram::new(ROUND_TRIPS), backend: Histogram::new(ROUND_TRIPS) },
-            certificates: Mutex::default(),
             loops: Mutex::default(),
         }
     }
@@ -114,7 +109,6 @@ impl Metrics {
         let routes = self.routes.keep(names.routes.iter().copied(), RouteSeries::is_in_use);
         let listeners = self.listeners.keep(names.listeners.iter().copied(), ListenerSeries::is_in_use);
         self.backends.keep(names.backends.iter().copied(), |_| false);
-        lock(&self.certificates).retain(|(listener, _), _| names.listeners.contains(&&**listener));
         for series in routes.values() {
             departed.opened += series.opened.load(Ordering::Relaxed);
             series.ended().iter().for_each(|([_, cause, _], n)| add(&mut departed.ended, cause, *n));
@@ -122,18 +116,6 @@ impl Metrics {
         for series in listeners.values() {
             series.refused().iter().for_each(|(cause, n)| add(&mut departed.refused, cause, *n));
         }
-    }
-
-    /// The certificates of a listener: the names of their files, and when they expire. Instead of those it had.
-    pub fn set_certificates(
-        &self,
-        listener: &str,
-        certificates: impl IntoIterator<Item = (Arc<str>, Duration)>,
-    ) {
-        let listener: Arc<str> = listener.into();
-        let mut known = lock(&self.certificates);
-        known.retain(|(of, _), _| *of != listener);
-        known.extend(certificates.into_iter().map(|(file, end)| ((listener.clone(), file), end.as_secs())));
     }
 
     /// A connection that was handed on ([`OpenConnection::hand_on`]) ended.
@@ -230,12 +212,6 @@ impl Metrics {
     /// How long the peers of each leg took to answer.
     pub fn round_trips(&self) -> Pair<Distribution> {
         Pair { client: self.round_trips.client.read(), backend: self.round_trips.backend.read() }
-    }
-
-    /// The listener, the file, and the end in seconds since 1970.
-    pub fn certificates(&self) -> Vec<(Arc<str>, Arc<str>, u64)> {
-        let known = lock(&self.certificates);
-        known.iter().map(|((listener, file), end)| (listener.clone(), file.clone(), *end)).collect()
     }
 }
 
