@@ -2,10 +2,12 @@
 //! over the admin address, the program's main loop answers.
 
 use crate::gateway::TakenOver;
+use crate::latest::Latest;
+use crate::net::listen::Bind;
 use crate::observe::metrics::StandingFigures;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -45,6 +47,16 @@ pub struct NotReloaded {
 pub struct Standing {
     not_ready: AtomicBool,
     configured: Mutex<Configured>,
+    listening: Latest<Vec<Listening>>,
+}
+
+/// A listener that is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    pub name: String,
+    /// Where it really listens.
+    pub at: Bind,
+    pub tls: bool,
 }
 
 /// How the running configuration came to be.
@@ -97,6 +109,14 @@ impl Standing {
     /// The first configuration.
     pub fn started(&self, file: Option<PathBuf>, generation: u64, now: Duration) {
         *self.lock() = Configured { file, generation, loaded: now, ..Configured::default() };
+    }
+
+    pub fn listening(&self) -> Arc<Vec<Listening>> {
+        self.listening.get()
+    }
+
+    pub fn listens(&self, listening: Vec<Listening>) {
+        self.listening.replace(Arc::new(listening));
     }
 
     pub fn reloaded(&self, generation: u64, now: Duration) {

@@ -28,6 +28,7 @@ pub mod console;
 // EDGE
 pub mod config;
 pub mod explain;
+pub mod admin;
 pub mod demo;
 pub mod app;
 pub mod cli;

@@ -4,6 +4,7 @@ mod handover;
 mod running;
 mod service;
 
+use crate::admin::{Desk, Next, Office};
 use crate::clock;
 use crate::config::{self, ConfigError, Plan};
 use crate::console::{NotReloaded, Reloaded, Request, Standing};
@@ -88,22 +89,31 @@ async fn run_until_told(
     let notifier = Arc::new(Notifier::from_environment());
     let Setup { plan, file, made_tls, inherited, on_ready } = setup;
     let lasting = Lasting::default();
-    let running = Running::start(plan, made_tls, lasting.clone(), inherited.sockets, || {
+    let (admin, mut opened) = (plan.admin.clone(), Next::Off);
+    let running = Running::start(plan, made_tls, lasting.clone(), inherited.sockets, |sockets| {
+        opened = Next::opening(admin.as_ref(), sockets)?;
         predecessor.as_ref().map_or(Ok(()), Predecessor::take_over)?;
         *predecessor = None;
         Ok(())
     })?;
     let standing = Arc::<Standing>::default();
     standing.started(file.clone(), running.gateways.get().generation, clock::since_1970());
+    let (asking, requests) = unbounded_channel();
+    let desk = Desk::new(running.gateways.clone(), running.plan.clone(), standing.clone(), asking);
+    let mut office = Office::new(Arc::new(desk));
+    standing.listens(running.listening());
+    office.follow(opened);
     on_ready(&tell_where(&running));
     notifier.ready(&service::status(Doing::Serving, 0));
 
-    // The sender is the admin address's; without one nobody asks.
-    let (_asking, requests) = unbounded_channel();
-    let mut main = Main { running, file, program, standing, notifier };
+    let mut main = Main { running, file, program, standing, office, notifier };
     let informing = main.keep_informed(Doing::Serving);
     let leaving = main.serve(&mut signals, requests).await;
     informing.abort();
+    if leaving != Leaving::ForGood {
+        // The other process is the one to ask now.
+        main.office.close();
+    }
     let _informing = main.keep_informed(Doing::Draining);
     let end = tokio::select! {
         () = main.drain(leaving) => End::Drained,
@@ -114,6 +124,9 @@ async fn run_until_told(
             End::Stopped
         }
     };
+    if end == End::Drained {
+        main.office.end().await;
+    }
     main.running.end();
     lasting.usher.tell_what_was_left_out();
     if end == End::Drained {
@@ -142,6 +155,8 @@ struct Main {
     /// To be started anew by a hand-over.
     program: io::Result<Program>,
     standing: Arc<Standing>,
+    /// The admin address.
+    office: Office,
     notifier: Arc<Notifier>,
 }
 
@@ -217,7 +232,11 @@ impl Main {
         };
         let loaded = config::load(file, &|name| std::env::var(name).ok());
         let loaded = loaded.map_err(|problems| NotReloaded { problems: in_words(&problems) })?;
+        let admin = loaded.plan.admin.clone();
+        let opened = self.office.prepare(admin.as_ref(), &self.running.sockets).map_err(one)?;
         let mut reloaded = self.running.reload(loaded.plan).map_err(one)?;
+        self.standing.listens(self.running.listening());
+        self.office.follow(opened);
         reloaded.warnings.extend(in_words(&loaded.warnings));
         Ok(reloaded)
     }

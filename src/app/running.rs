@@ -5,7 +5,7 @@ use crate::backend::health::Change;
 use crate::backend::pool::Endpoint;
 use crate::backend::{Backend, OnServerDown, Server};
 use crate::config::Plan;
-use crate::console::Reloaded;
+use crate::console::{Listening, Reloaded};
 use crate::gateway::{Gateway, Lasting};
 use crate::keyring::Keyrings;
 use crate::latest::Latest;
@@ -36,6 +36,8 @@ pub type MadeTls = HashMap<String, Arc<ServedTls>>;
 
 pub struct Running {
     pub gateways: Arc<Latest<Gateway>>,
+    /// The configuration as it runs, with what only another start would change.
+    pub plan: Arc<Latest<Plan>>,
     pub accepting: TaskTracker,
     pub connections: TaskTracker,
     /// Ends every listener.
@@ -102,16 +104,17 @@ struct Prospect {
 }
 
 impl Running {
-    /// Opens all listeners and, once `may_accept` says so, lets clients in; the error says what the operator has to mend.
+    /// Opens all listeners and, once `may_accept` says so (which may open more), lets clients in; the error says what the operator has to mend.
     pub fn start(
         plan: Plan,
         made_tls: MadeTls,
         lasting: Lasting,
         sockets: Sockets,
-        may_accept: impl FnOnce() -> Result<(), String>,
+        may_accept: impl FnOnce(&Sockets) -> Result<(), String>,
     ) -> Result<Running, String> {
         let (loops, log) = (plan.loops(), plan.log.clone());
         let fixed = Fixed { workers: plan.workers, format: log.format };
+        let kept = Arc::new(plan.clone());
         let prospects = Prospects { open: &[], made_tls: &made_tls, sockets: &sockets, loops };
         let Prepared { gateway, listeners } = prepare(plan, None, lasting, prospects)?;
         let gateways = Arc::new(Latest::new(Arc::new(gateway)));
@@ -124,6 +127,7 @@ impl Running {
         let workers = Workers::start(loops, &duty).map_err(|error| format!("cannot start: {error}"))?;
         let mut running = Running {
             gateways,
+            plan: Arc::new(Latest::new(kept)),
             accepting,
             connections,
             stop: CancellationToken::new(),
@@ -137,7 +141,7 @@ impl Running {
             probing: Vec::new(),
             watching: None,
         };
-        may_accept()?;
+        may_accept(&running.sockets)?;
         running.sockets.settle();
         for prospect in listeners {
             running.open(prospect);
@@ -154,6 +158,8 @@ impl Running {
         let fixed = Fixed { workers: plan.workers, format: plan.log.format };
         let log = plan.log.clone();
         let lasting = before.lasting.clone();
+        let mut kept = plan.clone();
+        (kept.workers, kept.log.format) = (self.fixed.workers, self.fixed.format);
         let prospects = Prospects {
             open: &self.entrances,
             made_tls: &self.made_tls,
@@ -164,6 +170,7 @@ impl Running {
         let mut reloaded = compare(&before, &gateway);
         let gateway = Arc::new(gateway);
         self.gateways.replace(gateway.clone());
+        self.plan.replace(Arc::new(kept));
         self.follow(listeners, &mut reloaded);
         reloaded.sessions = gateway.take_over(&before);
         self.name_figures();
@@ -227,6 +234,16 @@ impl Running {
         let terms = Arc::new(Latest::new(Arc::new(terms)));
         self.workers.serve(bound, &terms, &stop);
         self.entrances.push(Entrance { terms, at, bind, stop });
+    }
+
+    /// As others see it.
+    pub fn listening(&self) -> Vec<Listening> {
+        let listening = self.entrances.iter().map(|entrance| {
+            let terms = entrance.terms.get();
+            let (name, tls) = (terms.settings.name.clone(), terms.tls.is_some());
+            Listening { name, at: entrance.at.clone(), tls }
+        });
+        listening.collect()
     }
 
     pub fn entrances(&self) -> &[Entrance] {

@@ -4,6 +4,7 @@
 use super::Plan;
 use super::error::Complaint;
 use super::source::{Needed, Place, Source};
+use crate::net::admin::read_token;
 use crate::net::descriptors::Descriptors;
 use crate::net::tickets;
 use crate::net::tls::{check_pair, read_certificates, read_key};
@@ -43,6 +44,12 @@ pub fn check(source: &Source<'_>, plan: Option<&Plan>) {
             Needed::TicketKeys { path, at } => {
                 let wanted = "a line for each key: openssl rand -base64 48";
                 if readable(source, &path, &at, tickets::check, wanted) {
+                    warn_of_readers(source, &path, &at);
+                }
+            }
+            Needed::AdminToken { path, at } => {
+                let wanted = "it should be one line of at least 16 characters: openssl rand -hex 32";
+                if readable(source, &path, &at, read_token, wanted) {
                     warn_of_readers(source, &path, &at);
                 }
             }
@@ -117,7 +124,8 @@ fn warn_of_few_descriptors(source: &Source<'_>, descriptors: Descriptors, connec
     source.warning(at, complaint.hint(hint));
 }
 
-/// Who can read a private key can pose as the site; who can read a shared secret can make tokens, or read tickets.
+/// Who can read a private key can pose as the site; who can read a shared secret can make tokens, or read tickets; who
+/// has the admin token can do everything.
 fn warn_of_readers(source: &Source<'_>, key: &Path, at: &Place) {
     let mode = std::fs::metadata(key).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o077 != 0 {

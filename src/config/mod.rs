@@ -9,6 +9,7 @@
 
 mod access;
 pub mod address;
+mod admin;
 mod backend;
 mod check;
 mod crowd;
@@ -35,11 +36,12 @@ mod value;
 mod written;
 
 pub use error::{Complaint, ConfigError, Position};
-pub use units::{show_duration, show_size};
+pub use units::{duration, show_duration, show_size};
 pub use written::{Line, Written};
 
 use crate::backend::Backend;
 use crate::drain::ShutdownSettings;
+use crate::net::admin::{AdminSettings, DESCRIPTORS as ADMIN_DESCRIPTORS};
 use crate::net::descriptors::{Descriptors, MaxConnections};
 use crate::net::listen::ListenerSettings;
 use crate::observe::log::LogSettings;
@@ -60,6 +62,8 @@ pub struct Plan {
     pub max_connections: MaxConnections,
     pub log: LogSettings,
     pub shutdown: ShutdownSettings,
+    /// `None`: there is no admin address.
+    pub admin: Option<AdminSettings>,
     pub listeners: Vec<ListenerSettings>,
     pub backends: Vec<Backend>,
     pub routes: Vec<Route>,
@@ -74,7 +78,8 @@ impl Plan {
 
     /// What there is for its connections.
     pub fn descriptors(&self) -> Descriptors {
-        Descriptors::of_this_process(self.loops(), self.listeners.len())
+        let descriptors = Descriptors::of_this_process(self.loops(), self.listeners.len());
+        if self.admin.is_some() { descriptors.reserving(ADMIN_DESCRIPTORS) } else { descriptors }
     }
 }
 
@@ -142,18 +147,19 @@ fn examine(
 /// With problems reported, what this returns is incomplete and goes no further.
 fn build<'a>(source: &'a Source<'a>, table: &'a DeTable<'a>) -> Plan {
     let mut top = Section::top(source, table);
-    top.not_yet(&["admin", "cluster"]);
+    top.not_yet(&["cluster"]);
     let workers = global::workers(&mut top);
     let trusted_proxies = global::trusted_proxies(&mut top);
     let max_connections = crowd::of_the_process(&mut top);
     let log = global::log(top.section("log"));
     let shutdown = global::shutdown(top.section("shutdown"));
     let listeners = listener::read_all(&mut top, trusted_proxies != TrustedProxies::default());
+    let admin = admin::read(&mut top, &listeners);
     let mut backends = backend::Backends::read_all(&mut top);
     let defaults = shared::read(&mut top.section("defaults"), &Route::new("", 0));
     let routes = route::read_all(&mut top, &defaults, &mut backends);
     let backends = backends.into_list();
-    Plan { workers, trusted_proxies, max_connections, log, shutdown, listeners, backends, routes }
+    Plan { workers, trusted_proxies, max_connections, log, shutdown, admin, listeners, backends, routes }
 }
 
 /// A name for logs, metrics and messages.
@@ -216,6 +222,8 @@ mod tests {
         assert_eq!(full.max_connections, bare.max_connections);
         assert_eq!(full.log, bare.log);
         assert_eq!(full.shutdown, bare.shutdown);
+        // It is off unless the file has the table, and then its keys have defaults.
+        assert_eq!((full.admin, bare.admin), (Some(AdminSettings::default()), None));
         let named = ListenerSettings { name: "public".into(), ..bare.listeners[0].clone() };
         assert_eq!(full.listeners[0], named);
         let named = Backend { name: "chat".into(), ..bare.backends[0].clone() };

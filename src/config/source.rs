@@ -29,6 +29,7 @@ pub enum Needed {
     Authorities { path: PathBuf, at: Place },
     Keys { path: PathBuf, at: Place },
     TicketKeys { path: PathBuf, at: Place },
+    AdminToken { path: PathBuf, at: Place },
     Descriptors { connections: u32, at: Place },
 }
 

@@ -7,12 +7,14 @@
 
 mod answer;
 mod door;
+mod effective;
 mod policies;
 mod settings;
 mod show;
 pub mod target;
 
 pub use answer::{Decided, Explanation, Place, Row, Verdict};
+pub use effective::effective;
 
 use crate::backend::Backend;
 use crate::config::{Loaded, Written};

@@ -1,4 +1,4 @@
-//! What a listener, a route and a backend are set to, key by key, as one would write it in the file.
+//! What the program, a listener, a route and a backend are set to, key by key, as one would write it in the file.
 //!
 //! A key is one line here. A test holds the tables against `config/full.toml`, which has every key there is.
 
@@ -6,13 +6,14 @@ use crate::backend::balance::Balance;
 use crate::backend::health::HealthSettings;
 use crate::backend::sticky::Sticky;
 use crate::backend::{Backend, BackendTls, OnServerDown, Roots, SendProxy, Server};
-use crate::config::{show_duration, show_size};
+use crate::config::{Plan, show_duration, show_size};
 use crate::frame::{LaneRules, Opcodes};
 use crate::meter::Rate;
 use crate::net::descriptors::MaxConnections;
 use crate::net::listen::ListenerSettings;
 use crate::net::proxy_protocol::ProxyProtocol;
 use crate::net::tls::{TlsSettings, TlsVersion};
+use crate::observe::log::{LogFormat, QueryValues};
 use crate::policy::forward_auth::ForwardAuth;
 use crate::policy::origin::OriginMode;
 use crate::policy::token::TokenPolicy;
@@ -22,8 +23,27 @@ use http::header::HeaderName;
 use std::fmt::Display;
 use std::time::Duration;
 
-/// A key below `[[listener]]`, `[[route]]` or `[[backend]]`, and how its value is shown. `None`: it means nothing here.
+/// A key of the file, or below `[[listener]]`, `[[route]]` or `[[backend]]`, and how its value is shown. `None`: it means nothing here.
 pub type Setting<T> = (&'static str, fn(&T) -> Option<String>);
+
+/// What holds for the whole program.
+pub const GLOBAL: &[Setting<Plan>] = &[
+    ("workers", |it| Some(it.workers.map_or_else(|| "auto".into(), |count| count.to_string()))),
+    ("trusted_proxies", |it| Some(list(it.trusted_proxies.networks()))),
+    ("max_connections", |it| Some(max_connections(it.max_connections))),
+    ("log.level", |it| Some(it.log.level.word().into())),
+    ("log.format", |it| word(it.log.format == LogFormat::Json, "json", "text")),
+    ("log.access", |it| yes(it.log.access)),
+    ("log.query", |it| word(it.log.query == QueryValues::Keep, "keep", "redact")),
+    ("admin.bind", |it| Some(it.admin.as_ref()?.bind.to_string())),
+    ("admin.token_file", |it| {
+        Some(it.admin.as_ref()?.token_file.as_ref().map_or_else(none, |path| path.display().to_string()))
+    }),
+    ("shutdown.pre_stop_delay", |it| span(Some(it.shutdown.pre_stop_delay))),
+    ("shutdown.drain_timeout", |it| span(Some(it.shutdown.drain_timeout))),
+    ("shutdown.close_spread", |it| span(Some(it.shutdown.close_spread))),
+    ("shutdown.close_code", |it| Some(it.shutdown.close_code.to_string())),
+];
 
 pub const LISTENER: &[Setting<ListenerSettings>] = &[
     ("proxy_protocol", |it| word(it.proxy_protocol == ProxyProtocol::Require, "require", "off")),

@@ -53,6 +53,11 @@ impl Descriptors {
         Descriptors { limit, reserve: FOR_THE_PROCESS.saturating_add(for_loops) }
     }
 
+    /// With so many more kept for something else.
+    pub fn reserving(self, more: u64) -> Descriptors {
+        Descriptors { reserve: self.reserve.saturating_add(more), ..self }
+    }
+
     /// What so many connections need, if it is more than there is: that, and what there is.
     pub fn lacking_for(&self, connections: u32) -> Option<(u64, u64)> {
         let needed = A_CONNECTION * u64::from(connections) + self.reserve;

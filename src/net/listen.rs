@@ -6,9 +6,11 @@ use super::tls::TlsSettings;
 use crate::policy::crowd::CrowdLimits;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 use std::fmt;
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -148,6 +150,18 @@ impl Bound {
         }
     }
 
+    /// A unix socket that has this mode from the first moment on: to one that is bound and does not listen yet, nobody can
+    /// connect.
+    pub fn open_with_mode(path: &Path, mode: u32) -> io::Result<Vec<Bound>> {
+        remove_stale(path)?;
+        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Bound::all_at_one_place(vec![socket.into()], false)
+    }
+
     /// Sockets at one place that were bound elsewhere: by systemd, or by the process before this one. So was the file of a
     /// unix socket, and stays.
     pub fn adopt(sockets: Vec<OwnedFd>) -> io::Result<Vec<Bound>> {
@@ -203,6 +217,11 @@ impl Bound {
 }
 
 impl Listener {
+    /// Where it really listens.
+    pub fn at(&self) -> &Bind {
+        &self.place.at
+    }
+
     /// Our end of a connection that it accepted. Only a listener on every address of the machine has to ask.
     pub fn own_end(&self, accepted: &Socket) -> Option<SocketAddr> {
         match (&self.place.at, accepted) {

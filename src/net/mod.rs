@@ -5,6 +5,7 @@ pub mod tls_server;
 pub mod stream;
 pub mod proxy_protocol;
 pub mod listen;
+pub mod admin;
 pub mod systemd;
 pub mod sockets;
 pub mod handover;

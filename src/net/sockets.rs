@@ -68,11 +68,22 @@ impl Sockets {
 
     /// The sockets of a listener, for so many event loops that take them in turn.
     pub fn open(&self, listener: &str, bind: &Bind, loops: usize) -> io::Result<Vec<Bound>> {
+        self.open_as(listener, bind, loops, || Bound::open(bind, loops))
+    }
+
+    /// The same where a socket that is not there yet is made like this.
+    pub fn open_as(
+        &self,
+        listener: &str,
+        bind: &Bind,
+        loops: usize,
+        make: impl FnOnce() -> io::Result<Vec<Bound>>,
+    ) -> io::Result<Vec<Bound>> {
         let places = match bind {
             Bind::Systemd(name) => self.passed(name)?,
             bind => vec![match self.table().claim(listener, bind) {
                 Some(handed) => Bound::adopt(handed.sockets)?,
-                None => Bound::open(bind, loops)?,
+                None => make()?,
             }],
         };
         for sockets in &places {

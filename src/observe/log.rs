@@ -31,6 +31,18 @@ pub enum Level {
     Trace,
 }
 
+impl Level {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+            Level::Trace => "trace",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     Text,
@@ -86,14 +98,7 @@ static LEVEL: OnceLock<Box<dyn Fn(Level) + Send + Sync>> = OnceLock::new();
 
 /// What our libraries have to say is for our developers, at any level of the operator's.
 fn filter_for(level: Level) -> EnvFilter {
-    let level = match level {
-        Level::Error => "error",
-        Level::Warn => "warn",
-        Level::Info => "info",
-        Level::Debug => "debug",
-        Level::Trace => "trace",
-    };
-    EnvFilter::new(format!("error,framegate={level}"))
+    EnvFilter::new(format!("error,framegate={}", level.word()))
 }
 
 /// Writes out what this thread has gathered. To be called before a thread waits and when it ends; until the first call it

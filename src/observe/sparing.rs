@@ -43,8 +43,13 @@ impl Sparing {
 
     /// Says what was left out since the last time. To be called now and then, and at the end.
     pub fn tell(&self) {
+        self.tell_as("handshakes refused that have no line of their own");
+    }
+
+    /// The same for lines of another kind.
+    pub fn tell_as(&self, what: &str) {
         for (cause, count) in self.take_left_out() {
-            tracing::warn!(cause, count, "handshakes refused that have no line of their own");
+            tracing::warn!(cause, count, "{what}");
         }
     }
 

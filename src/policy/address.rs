@@ -12,6 +12,10 @@ impl TrustedProxies {
         TrustedProxies(networks)
     }
 
+    pub fn networks(&self) -> &[IpNet] {
+        &self.0
+    }
+
     /// A peer without an address came over a unix socket: only this machine's own programs can, and an operator who
     /// binds one puts a proxy there, so it is trusted.
     pub fn trusts(&self, peer: Option<IpAddr>) -> bool {

@@ -88,7 +88,7 @@ fn in_query(query: &str, name: &str) -> Vec<String> {
 }
 
 /// `application/x-www-form-urlencoded`, which is what servers take a query for. What is no escape stays as it is.
-fn decoded(text: &str) -> String {
+pub fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, behind @ ..] = rest {

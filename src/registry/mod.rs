@@ -146,15 +146,11 @@ impl Sessions {
         &self,
         parting: Parting,
         wanted: impl Fn(&Handle) -> bool,
-        mut random: impl FnMut() -> f64,
+        random: impl FnMut() -> f64,
     ) -> usize {
         let handles: Vec<Arc<Handle>> = self.iter(0).filter(|handle| wanted(handle)).collect();
-        let (now, count) = (Instant::now(), handles.len());
-        for (place, handle) in handles.iter().enumerate() {
-            let at = now + parting.spread.mul_f64((place as f64 + random()) / count as f64);
-            handle.order(Ordered { order: parting.order, code: parting.code, at });
-        }
-        count
+        parting.tell(&handles, random);
+        handles.len()
     }
 
     /// Returns when no session is left.
@@ -181,6 +177,17 @@ impl Table {
     fn step(&self, after: u64) -> Vec<Arc<Handle>> {
         let rest = self.live.range((Bound::Excluded(after), Bound::Unbounded));
         rest.take(STEP).map(|(_, handle)| handle.clone()).collect()
+    }
+}
+
+impl Parting {
+    /// Orders these to end, each with a little jitter of its own (`random` yields 0 to 1).
+    pub fn tell(&self, handles: &[Arc<Handle>], mut random: impl FnMut() -> f64) {
+        let now = Instant::now();
+        for (place, handle) in handles.iter().enumerate() {
+            let at = now + self.spread.mul_f64((place as f64 + random()) / handles.len() as f64);
+            handle.order(Ordered { order: self.order, code: self.code, at });
+        }
     }
 }
 
@@ -263,6 +270,30 @@ mod tests {
             .map(|seat| seat.handle.number())
             .collect();
         assert_eq!(told, [5, 10]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_later_word_takes_back_nothing_that_is_due_earlier() {
+        let sessions = Arc::new(Sessions::default());
+        let seats: Vec<Seat> = (0..10).map(|_| sessions.enter().unwrap()).collect();
+        let start = Instant::now();
+        let slowly = Parting { code: 4000, spread: Duration::from_secs(100), ..DRAIN };
+        sessions.send_away(slowly, |_| true, || 0.0);
+        let due = || -> Vec<(u64, u16)> {
+            let ordered = seats.iter().map(|seat| seat.handle.ordered().unwrap());
+            ordered.map(|ordered| ((ordered.at - start).as_secs(), ordered.code)).collect()
+        };
+        let before = due();
+        sessions.send_away(
+            Parting { code: 4001, spread: Duration::from_secs(1000), ..DRAIN },
+            |_| true,
+            || 0.0,
+        );
+        assert_eq!(due(), before);
+        // Faster, it is the later word that counts, but for who would have gone sooner.
+        sessions.send_away(Parting { spread: Duration::from_secs(50), ..DRAIN }, |_| true, || 0.1);
+        assert_eq!(due()[0], (0, 4000));
+        assert_eq!(due()[9], (45, 1012));
     }
 
     #[tokio::test]

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
 mod access;
+mod admin;
+mod admin_guard;
 mod backend_answers;
 mod backend_tls;
 mod certificates;

@@ -3,6 +3,7 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+mod admin;
 mod ask;
 mod bench;
 mod flow;
@@ -16,6 +17,7 @@ mod servant;
 mod signer;
 mod tls;
 
+pub use admin::{ADMIN, Admin, Answer, At};
 pub use ask::{Ask, body, chunk, fields, values};
 pub use bench::{Bench, Ends, Peer, counted, told};
 pub use flow::Pattern;
