@@ -30,6 +30,7 @@ mod limits;
 mod listeners;
 mod logs;
 mod memory;
+mod metrics;
 mod origin;
 mod plain_http;
 mod pools;

@@ -6,6 +6,7 @@
 mod admin;
 mod ask;
 mod bench;
+mod figures;
 mod flow;
 mod frames;
 mod front;
@@ -20,6 +21,7 @@ mod tls;
 pub use admin::{ADMIN, Admin, Answer, At};
 pub use ask::{Ask, body, chunk, fields, values};
 pub use bench::{Bench, Ends, Peer, counted, told};
+pub use figures::{Figures, Scraper};
 pub use flow::Pattern;
 pub use frames::{client_frame, close_payload, ping, server_frame, text};
 pub use front::{Front, expect_refusal};
