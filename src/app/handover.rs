@@ -1,6 +1,7 @@
 //! The end of a process that another one replaces: it gives its listeners away, and only then stops taking connections.
 
-use super::{Main, Signalled, Signals};
+use super::Main;
+use super::signals::{Signalled, Signals};
 use crate::net::handover::successor::Successor;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -59,7 +60,9 @@ impl Main {
         let program = self.program.as_ref().map_err(|error| format!("this program's own path: {error}"))?;
         let patience = self.running.gateways.get().shutdown.handover_timeout;
         tracing::info!(program = %program.path().display(), ?patience, "handing over: starting the program anew");
-        Successor::prepare(program, &self.running.sockets.offer(), patience).await
+        let offers =
+            self.running.sockets.offer().map_err(|error| format!("the listening sockets: {error}"))?;
+        Successor::prepare(program, &offers, patience).await
     }
 
     fn give(&self, successor: Successor) -> Result<u32, String> {

@@ -1,14 +1,16 @@
 //! The running program: a configuration at work, the signals and requests that change it, and the way out.
 
 mod handover;
+mod leaving;
 mod running;
 mod service;
+mod signals;
 
 use crate::admin::{Desk, Next, Office};
 use crate::clock;
 use crate::config::{self, ConfigError, Plan};
 use crate::console::{NotReloaded, Reloaded, Request, Standing};
-use crate::gateway::{Gateway, Lasting};
+use crate::gateway::Lasting;
 use crate::net::descriptors;
 use crate::net::handover::Inherited;
 use crate::net::handover::predecessor::Predecessor;
@@ -16,19 +18,17 @@ use crate::net::handover::successor::Program;
 use crate::net::listen::Bind;
 use crate::net::notify::Notifier;
 use crate::observe::log;
-use crate::registry::Parting;
-use crate::relay::Order;
 use handover::HandOver;
+use leaving::{Leaving, send_away, stop_at_once};
 use running::Running;
 use service::Doing;
+use signals::{Signalled, Signals};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
 
 pub use running::MadeTls;
 
@@ -160,14 +160,6 @@ struct Main {
     notifier: Arc<Notifier>,
 }
 
-/// Why the main loop is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leaving {
-    ForGood,
-    /// The process of this id has the listeners.
-    HandedOver(u32),
-}
-
 impl Main {
     /// Does what is asked for, until that is to leave.
     async fn serve(&mut self, signals: &mut Signals, mut requests: UnboundedReceiver<Request>) -> Leaving {
@@ -240,54 +232,6 @@ impl Main {
         reloaded.warnings.extend(in_words(&loaded.warnings));
         Ok(reloaded)
     }
-
-    /// Until nobody is left, or time is up.
-    async fn drain(&self, leaving: Leaving) {
-        let Main { running, .. } = self;
-        let sessions = &running.gateways.get().lasting.sessions;
-        let deadline = match leaving {
-            Leaving::ForGood => self.leave().await,
-            Leaving::HandedOver(pid) => self.leave_to(pid),
-        };
-        running.accepting.close();
-        running.connections.close();
-        let all_gone = async {
-            running.accepting.wait().await;
-            running.connections.wait().await;
-            sessions.gone().await;
-        };
-        if tokio::time::timeout_at(deadline, all_gone).await.is_err() {
-            tracing::warn!(sessions = sessions.count(), "drain_timeout is over; what is left is cut off");
-        }
-    }
-
-    /// From the signal to the first Close; returns the hard deadline.
-    async fn leave(&self) -> Instant {
-        let gateway = self.running.gateways.get();
-        let (shutdown, sessions) = (&gateway.shutdown, gateway.lasting.sessions.count());
-        self.standing.leaves();
-        self.notifier.stopping(&service::status(Doing::Draining, sessions));
-        tracing::info!(sessions, ready = false, "draining: not ready any more");
-        tokio::time::sleep(shutdown.pre_stop_delay).await; // why: the operator asked for this time
-        let spread = shutdown.close_spread;
-        let ordered = send_away(&gateway, spread);
-        self.running.stop.cancel();
-        tracing::info!(sessions = ordered, ?spread, "no longer accepting; closing sessions");
-        Instant::now() + shutdown.drain_timeout
-    }
-
-    /// The same where another process has the listeners: there is nothing to wait for.
-    fn leave_to(&self, pid: u32) -> Instant {
-        let gateway = self.running.gateways.get();
-        let shutdown = &gateway.shutdown;
-        self.standing.leaves();
-        let (code, spread) = (shutdown.close_code, shutdown.close_spread);
-        let parting = Parting { order: Order::Drain, code, spread };
-        let ordered = gateway.lasting.sessions.send_all_away(parting, fastrand::f64);
-        self.running.stop.cancel();
-        tracing::info!(pid, sessions = ordered, ?spread, "handed over; closing sessions");
-        Instant::now() + shutdown.drain_timeout
-    }
 }
 
 fn in_words(problems: &[ConfigError]) -> Vec<String> {
@@ -310,66 +254,4 @@ fn tell_reloaded(reloaded: &Reloaded) {
         sessions_ended = reloaded.sessions.ended,
         "reloaded"
     );
-}
-
-/// Lets nobody in any more and sends everybody away.
-fn send_away(gateway: &Gateway, spread: Duration) -> usize {
-    let sessions = &gateway.lasting.sessions;
-    sessions.shut();
-    let parting = Parting { order: Order::Drain, code: gateway.shutdown.close_code, spread };
-    sessions.send_away(parting, |_| true, fastrand::f64)
-}
-
-/// Until this process is not even to finish in order. One that another replaces drains without having been told, and a
-/// service manager that stops the service tells every process of it: the first signal is no second one.
-async fn stop_at_once(signals: &mut Signals, leaving: Leaving) {
-    let mut may_ask_again = leaving != Leaving::ForGood;
-    loop {
-        match signals.next().await {
-            Signalled::Leave if may_ask_again => {
-                may_ask_again = false;
-                tracing::info!("this process is draining already; another signal stops it at once");
-            }
-            Signalled::Leave => return,
-            Signalled::Reload | Signalled::HandOver => {
-                tracing::warn!("this process is on its way out: nothing is reloaded or handed over");
-            }
-        }
-    }
-}
-
-/// What a signal asks for.
-enum Signalled {
-    Leave,
-    Reload,
-    HandOver,
-}
-
-struct Signals {
-    term: Signal,
-    int: Signal,
-    hangup: Signal,
-    second_user: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Signals, String> {
-        let on = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
-        Ok(Signals {
-            term: on(SignalKind::terminate())?,
-            int: on(SignalKind::interrupt())?,
-            hangup: on(SignalKind::hangup())?,
-            second_user: on(SignalKind::user_defined2())?,
-        })
-    }
-
-    async fn next(&mut self) -> Signalled {
-        let Signals { term, int, hangup, second_user } = self;
-        tokio::select! {
-            _ = term.recv() => Signalled::Leave,
-            _ = int.recv() => Signalled::Leave,
-            _ = hangup.recv() => Signalled::Reload,
-            _ = second_user.recv() => Signalled::HandOver,
-        }
-    }
 }

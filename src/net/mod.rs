@@ -4,6 +4,7 @@ pub mod pem;
 pub mod tls_server;
 pub mod stream;
 pub mod proxy_protocol;
+pub mod bound;
 pub mod listen;
 pub mod admin;
 pub mod systemd;

@@ -1,7 +1,7 @@
 //! The listening sockets of the process, wherever they come from: bound here, passed by systemd, or handed over by the
 //! process before this one. And what the process after this one gets.
 
-use super::listen::{Bind, Bound, Place};
+use super::bound::{Bind, Bound, Listening, Place};
 use super::systemd::Passed;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -36,7 +36,7 @@ pub struct Handed {
 pub struct Offer {
     pub listener: String,
     pub bind: String,
-    pub sockets: Vec<Arc<OwnedFd>>,
+    pub sockets: Vec<OwnedFd>,
 }
 
 #[derive(Debug)]
@@ -44,7 +44,7 @@ struct Open {
     listener: String,
     bind: Bind,
     place: Weak<Place>,
-    sockets: Vec<Weak<OwnedFd>>,
+    sockets: Vec<Weak<Listening>>,
 }
 
 /// How a name says that systemd gave it.
@@ -86,10 +86,12 @@ impl Sockets {
                 None => make()?,
             }],
         };
-        for sockets in &places {
-            self.table().note(listener, bind, sockets);
+        let mut all = Vec::new();
+        for sockets in places {
+            self.table().note(listener, bind, &sockets);
+            all.extend(Bound::for_loops(sockets, loops)?);
         }
-        Ok(places.into_iter().flat_map(|sockets| Bound::for_loops(sockets, loops)).collect())
+        Ok(all)
     }
 
     /// One unit may pass several sockets under one name, each at a place of its own.
@@ -117,21 +119,22 @@ impl Sockets {
     }
 
     /// Everything that the next process needs to go on listening.
-    pub fn offer(&self) -> Vec<Offer> {
+    pub fn offer(&self) -> io::Result<Vec<Offer>> {
         let mut offers: Vec<Offer> = Vec::new();
         for passed in &self.systemd {
             if let Ok(socket) = &passed.socket {
                 let (listener, bind) = (String::new(), format!("{SYSTEMD}{}", passed.name));
-                offers.push(Offer { listener, bind, sockets: vec![socket.clone()] });
+                offers.push(Offer { listener, bind, sockets: vec![socket.try_clone()?] });
             }
         }
         for open in &self.table().open {
-            let sockets: Vec<_> = open.sockets.iter().filter_map(Weak::upgrade).collect();
+            let sockets = open.sockets.iter().filter_map(Weak::upgrade).map(|socket| socket.copy());
+            let sockets = sockets.collect::<io::Result<Vec<_>>>()?;
             if !matches!(open.bind, Bind::Systemd(_)) && !sockets.is_empty() {
                 offers.push(Offer { listener: open.listener.clone(), bind: open.bind.to_string(), sockets });
             }
         }
-        offers
+        Ok(offers)
     }
 
     /// From here on the sockets are this process's alone. What nobody claimed is closed, and every file of a unix socket
@@ -218,21 +221,18 @@ mod tests {
 
     /// What the next process gets of this offer.
     fn carry(offers: Vec<Offer>) -> Vec<Handed> {
-        let carried = |offer: Offer| Handed {
-            listener: offer.listener,
-            bind: offer.bind,
-            sockets: offer.sockets.iter().map(|socket| socket.try_clone().unwrap()).collect(),
-        };
+        let carried =
+            |offer: Offer| Handed { listener: offer.listener, bind: offer.bind, sockets: offer.sockets };
         offers.into_iter().map(carried).collect()
     }
 
     fn handed_over(from: &Sockets) -> Sockets {
-        Sockets::inherited(Vec::new(), carry(from.offer()))
+        Sockets::inherited(Vec::new(), carry(from.offer().unwrap()))
     }
 
     /// A socket, known by what it is in the kernel, whatever process has it.
     fn identity(bound: &Bound) -> u64 {
-        rustix::net::sockopt::socket_cookie(bound.socket()).unwrap()
+        rustix::net::sockopt::socket_cookie(bound.socket().copy().unwrap()).unwrap()
     }
 
     fn identities(bound: &[Bound]) -> Vec<u64> {
@@ -270,11 +270,11 @@ mod tests {
         let sockets = Sockets::default();
         let (first, second) =
             (sockets.open("a", &tcp(0), 2).unwrap(), sockets.open("b", &tcp(0), 2).unwrap());
-        assert_eq!(sockets.offer().len(), 2);
+        assert_eq!(sockets.offer().unwrap().len(), 2);
         let gone = address(&first);
         drop(first);
         TcpStream::connect(gone).unwrap_err();
-        let offers = sockets.offer();
+        let offers = sockets.offer().unwrap();
         assert_eq!((offers.len(), offers[0].listener.as_str(), offers[0].sockets.len()), (1, "b", 2));
         drop(second);
     }
