@@ -7,6 +7,7 @@ use super::live::Live;
 use super::problem::Problem;
 use super::refusals::Refusals;
 use super::server::Caller;
+use super::tap::Taps;
 use super::wanted::{Id, Page};
 use super::{page, sessions, status};
 use crate::clock;
@@ -35,6 +36,7 @@ pub struct Desk {
     /// To the main loop.
     pub asking: UnboundedSender<console::Request>,
     pub(super) live: Live,
+    pub(super) taps: Taps,
     pub(super) refusals: Refusals,
 }
 
@@ -51,8 +53,8 @@ impl Desk {
         standing: Arc<Standing>,
         asking: UnboundedSender<console::Request>,
     ) -> Desk {
-        let (live, refusals) = (Live::default(), Refusals::default());
-        Desk { gateways, plan, standing, asking, live, refusals }
+        let (live, taps, refusals) = (Live::default(), Taps::default(), Refusals::default());
+        Desk { gateways, plan, standing, asking, live, taps, refusals }
     }
 
     /// Answers one request, whatever it is. Who is refused gets a line in the log.
@@ -102,7 +104,7 @@ impl Desk {
                 told(&sessions::show(&handle, facts, clock::now()))
             }
             Endpoint::Config => told(&explain::effective(&self.plan.get())),
-            Endpoint::Tap(_) => Err(not_yet()),
+            Endpoint::Tap(id) => self.tap(caller, &id, head.uri.query().unwrap_or_default()).await,
             Endpoint::Kick => told(&self.kick(caller, &whole(head, body).await?).await?),
             Endpoint::Drain => told(&self.drain(caller, &whole(head, body).await?).await?),
             Endpoint::Reload => told(&self.reload(caller, &whole(head, body).await?).await?),
@@ -137,10 +139,6 @@ async fn whole(head: request::Parts, body: Incoming) -> Result<Bytes, Problem> {
         Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "the body does not end as it should", "")),
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long", "")),
     }
-}
-
-fn not_yet() -> Problem {
-    Problem::new(StatusCode::NOT_IMPLEMENTED, "this version does not have it yet", "")
 }
 
 impl From<Denied> for Problem {

@@ -18,6 +18,7 @@ mod refusals;
 mod server;
 mod sessions;
 mod status;
+mod tap;
 mod wanted;
 mod words;
 

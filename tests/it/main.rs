@@ -42,6 +42,7 @@ mod refuse_close;
 mod routing;
 mod session;
 mod support;
+mod tap;
 mod systemd;
 mod timeouts;
 mod tls;
