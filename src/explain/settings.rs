@@ -42,6 +42,7 @@ pub const GLOBAL: &[Setting<Plan>] = &[
     ("shutdown.pre_stop_delay", |it| span(Some(it.shutdown.pre_stop_delay))),
     ("shutdown.drain_timeout", |it| span(Some(it.shutdown.drain_timeout))),
     ("shutdown.close_spread", |it| span(Some(it.shutdown.close_spread))),
+    ("shutdown.handover_timeout", |it| span(Some(it.shutdown.handover_timeout))),
     ("shutdown.close_code", |it| Some(it.shutdown.close_code.to_string())),
 ];
 
