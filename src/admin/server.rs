@@ -8,7 +8,8 @@ use crate::net::admin::{self, AdminSettings, MAX_CONNECTIONS, TokenFile};
 use crate::net::listen::{Bind, Bound, Listener};
 use crate::net::sockets::Sockets;
 use crate::net::stream::Socket;
-use http::Request;
+use http::header::{self, HeaderValue};
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,6 +19,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -35,7 +37,7 @@ const MAX_HEAD: usize = 32 * 1024;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// For answers that are under way when the process ends.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
+const LAST_MOMENT: Duration = Duration::from_millis(200);
 
 /// The admin address, with nobody at it yet.
 pub struct Entrance {
@@ -157,10 +159,19 @@ fn name_of(socket: &Socket, address: Option<SocketAddr>) -> String {
 
 /// `own`: our end's address.
 async fn converse(socket: Socket, own: Option<IpAddr>, caller: Caller, hall: Arc<Hall>) {
+    let has_asked = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
         let token = hall.token.get().as_ref().as_ref().map(TokenFile::current);
         let (door, caller, desk) = (Door { own, token }, caller.clone(), hall.desk.clone());
-        async move { Ok::<_, Infallible>(desk.answer(&door, caller, request).await) }
+        has_asked.store(true, Ordering::Relaxed);
+        async move {
+            let stop = caller.stop.clone();
+            let mut response = desk.answer(&door, caller, request).await;
+            if stop.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -174,7 +185,10 @@ async fn converse(socket: Socket, own: Option<IpAddr>, caller: Caller, hall: Arc
         biased;
         result = &mut served => result,
         () = hall.stop.cancelled() => {
-            served.as_mut().graceful_shutdown();
+            // Who got through to us just now is answered: hyper would hang up on them.
+            if has_asked.load(Ordering::Relaxed) {
+                served.as_mut().graceful_shutdown();
+            }
             served.await
         }
     };

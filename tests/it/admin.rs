@@ -456,7 +456,7 @@ fn a_reload_is_asked_for() {
     let gateway = Gateway::start(&config(""));
     let admin = Admin::of(&gateway);
     let b = format!("[[route]]\nname = \"b\"\npath = \"/b\"\nbackend = \"{}\"\n", servant.url());
-    gateway.write(&config(&b));
+    gateway.configure(&config(&b));
     let done = admin.done("/reload", "{}");
     assert_eq!(
         done,
@@ -468,7 +468,7 @@ fn a_reload_is_asked_for() {
             "warnings": [],
         })
     );
-    gateway.write("listener = 1");
+    gateway.configure("listener = 1");
     let bad = admin.post("/reload", "{}");
     let problems = bad.json()["problems"].clone();
     let problems: Vec<&str> = problems.as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
@@ -502,20 +502,47 @@ fn a_reload_moves_the_admin_address() {
     };
     let gateway = Gateway::start(&config(ADMIN));
     let first = Admin::of(&gateway);
-    gateway.write(&config("[admin]\nbind = \"unix:admin.sock\"\n"));
+    gateway.configure(&config("[admin]\nbind = \"unix:admin.sock\"\n"));
     assert_eq!(first.done("/reload", "{}")["generation"], 2);
     let second = Admin::of(&gateway);
     assert_eq!(second.get("/healthz").status, 200);
     let At::Tcp(address) = first.at else { panic!("no TCP") };
     within_a_moment("the old address is free", || std::net::TcpStream::connect(address).is_err());
     // A bad address changes nothing.
-    gateway.write(&config("[admin]\nbind = \"unix:/nowhere/at/all.sock\"\n"));
+    gateway.configure(&config("[admin]\nbind = \"unix:/nowhere/at/all.sock\"\n"));
     assert_eq!(second.post("/reload", "{}").status, 422);
     assert_eq!(second.get("/healthz").status, 200);
-    gateway.write(&config(""));
+    gateway.configure(&config(""));
     assert_eq!(second.done("/reload", "{}")["generation"], 3);
     let At::Unix(path) = second.at else { panic!("no socket") };
     within_a_moment("the socket is gone", || !path.exists());
+}
+
+/// Whoever asks is answered throughout, and in the end by the process that has the sessions to come.
+#[test]
+fn a_hand_over_takes_the_admin_address_along() {
+    for bind in ["127.0.0.1:0", "unix:admin.sock"] {
+        let servant = Servant::start("servant", Manner::Serve);
+        let keys = format!("[shutdown]\nclose_spread = \"0s\"\n[admin]\nbind = \"{bind}\"");
+        let mut gateway = Gateway::in_front_of_address(servant.address, &keys);
+        let admin = Admin::of(&gateway);
+        let first = gateway.child.id();
+        assert_eq!(admin.told("/status")["pid"], first);
+        let mut open = gateway.connect();
+        open.send(upgrade_request("/", ""));
+        assert!(open.head().starts_with("HTTP/1.1 101 "));
+        let next = hand_over(&gateway, first, 1);
+        // The old one may be the one that took the connection, until it lets go.
+        within_a_moment("the new process answers", || admin.told("/status")["pid"] == next.pid);
+        assert_eq!(admin.get("/readyz").status, 200);
+        drop(open);
+        assert_eq!(gateway.exit_code(), Some(0));
+        assert_eq!(admin.told("/status")["sessions"]["opened"], 0);
+        if let At::Unix(path) = &admin.at {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o660);
+        }
+    }
 }
 
 #[test]
