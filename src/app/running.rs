@@ -230,7 +230,12 @@ impl Running {
         let (bind, stop) = (terms.settings.bind.clone(), self.stop.child_token());
         let at = bound.first().map_or(&bind, Bound::at).clone();
         let (listener, tls) = (terms.settings.name.as_str(), terms.tls.is_some());
-        tracing::info!(listener, bind = %at, tls, "listening");
+        // Systemd may pass several sockets under one name.
+        let mut places: Vec<&Bind> = bound.iter().map(Bound::at).collect();
+        places.dedup();
+        for at in places {
+            tracing::info!(listener, bind = %at, tls, "listening");
+        }
         let terms = Arc::new(Latest::new(Arc::new(terms)));
         self.workers.serve(bound, &terms, &stop);
         self.entrances.push(Entrance { terms, at, bind, stop });
