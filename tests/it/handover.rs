@@ -206,7 +206,7 @@ fn any_number_of_loops_takes_over_from_any_other() {
         || visit_tcp(address),
         |wait| {
             for count in [1, 5, 2, 4] {
-                gateway.configure(&loops(count));
+                gateway.write(&loops(count));
                 pid = hand_over(&gateway, pid, 1).pid;
                 wait(60);
             }
@@ -221,7 +221,7 @@ fn listeners_come_and_go_with_the_file() {
     let mut gateway = Gateway::start(&config);
     let gone = gateway.dir.path().join("gone.sock");
     let [stays, goes, _] = gateway.listeners[..] else { panic!("three listeners") };
-    gateway.configure(&configuration(DRAIN, &["127.0.0.3:0", ANY, "unix:new.sock"], &servant.url()));
+    gateway.write(&configuration(DRAIN, &["127.0.0.3:0", ANY, "unix:new.sock"], &servant.url()));
     let next = hand_over(&gateway, gateway.child.id(), 3);
     assert_eq!(next.listeners[1], stays);
     assert_eq!(gateway.exit_code(), Some(0));
@@ -231,6 +231,30 @@ fn listeners_come_and_go_with_the_file() {
     assert_eq!(visit_unix(&gateway.dir.path().join("new.sock")), Ok(Visit::Served));
     visit_tcp(goes).unwrap_err();
     assert!(!gone.exists());
+}
+
+/// It is listened on by one process only, and that one is asked.
+#[test]
+fn the_admin_address_goes_along() {
+    for bind in [ANY, "unix:admin.sock"] {
+        let servant = Servant::start("echo", Manner::Echo);
+        let keys = format!("{DRAIN}\n[admin]\nbind = {bind:?}");
+        let mut gateway = Gateway::start(&configuration(&keys, &[ANY], &servant.url()));
+        let admin = Admin::of(&gateway);
+        assert_eq!(admin.told("/status")["pid"], gateway.child.id());
+        let mut held = gateway.connect();
+        held.send(upgrade_request("/", ""));
+        assert!(held.head().starts_with("HTTP/1.1 101 "));
+        let next = hand_over(&gateway, gateway.child.id(), 1);
+        assert!(is_alive(gateway.child.id()), "it has somebody to wait for");
+        for _ in 0..5 {
+            assert_eq!(admin.told("/status")["pid"], next.pid);
+            assert_eq!(admin.get("/readyz").status, 200);
+        }
+        drop(held);
+        assert_eq!(gateway.exit_code(), Some(0));
+        assert_eq!(admin.told("/status")["pid"], next.pid);
+    }
 }
 
 #[test]
@@ -318,7 +342,7 @@ fn a_process_that_cannot_start_takes_no_socket_file_along() {
     let path = gateway.dir.path().join("in.sock");
     let _taken = std::net::TcpListener::bind(taken).unwrap();
     let both = configuration(DRAIN, &["unix:in.sock", &taken.to_string()], &servant.url());
-    gateway.configure(&both);
+    gateway.write(&both);
     let why = expect_none(&gateway);
     assert!(why.contains(&taken.to_string()), "{why}");
     assert_eq!(visit_unix(&path), Ok(Visit::Served));

@@ -72,11 +72,6 @@ impl Gateway {
         Gateway::spawn(shell, tempfile::tempdir().unwrap(), config)
     }
 
-    /// Puts this configuration where the program will read it the next time.
-    pub fn configure(&self, config: &str) {
-        write_config(&self.dir, config);
-    }
-
     fn spawn(mut program: Command, dir: TempDir, config: &str) -> Gateway {
         let file = write_config(&dir, config);
         let mut child = program
