@@ -12,7 +12,7 @@ use crate::net::validity::{Expiry, Validity};
 use crate::{clock, keyring};
 use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 pub fn check(source: &Source<'_>, plan: Option<&Plan>) {
@@ -127,10 +127,39 @@ fn warn_of_few_descriptors(source: &Source<'_>, descriptors: Descriptors, connec
 /// Who can read a private key can pose as the site; who can read a shared secret can make tokens, or read tickets; who
 /// has the admin token can do everything.
 fn warn_of_readers(source: &Source<'_>, key: &Path, at: &Place) {
-    let mode = std::fs::metadata(key).map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o077 != 0 {
+    let Ok(metadata) = std::fs::metadata(key) else { return };
+    let mode = metadata.permissions().mode() & 0o777;
+    if is_open(mode, metadata.uid() == 0) {
         let shown = key.display();
-        let complaint = Complaint::new(format!("{shown} is open to other users (mode {:03o})", mode & 0o777));
+        let complaint = Complaint::new(format!("{shown} is open to other users (mode {mode:03o})"));
         source.warning(at, complaint.hint(format!("chmod 600 {shown}")));
+    }
+}
+
+/// A group may read what is root's: so a service of another user gets its keys (Kubernetes does it with `fsGroup`), and
+/// only root can have said which group.
+const fn is_open(mode: u32, is_roots: bool) -> bool {
+    mode & (if is_roots { 0o037 } else { 0o077 }) != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_may_read_what_is_roots() {
+        for (mode, is_roots, expected) in [
+            (0o600, false, false),
+            (0o400, true, false),
+            (0o640, false, true),
+            (0o640, true, false),
+            (0o440, true, false),
+            (0o660, true, true),
+            (0o644, true, true),
+            (0o604, true, true),
+            (0o610, true, true),
+        ] {
+            assert_eq!(is_open(mode, is_roots), expected, "{mode:o} {is_roots}");
+        }
     }
 }

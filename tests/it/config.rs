@@ -196,8 +196,8 @@ fn the_keys_for_tickets_are_looked_at() {
     let place = "site.toml:8:15: listener[1].tls.ticket_keys:";
     assert_eq!(said_of(TICKET_KEY, 0o600), "");
     assert_eq!(
-        said_of(TICKET_KEY, 0o640),
-        format!("{place} tickets.key is open to other users (mode 640)\n  hint: chmod 600 tickets.key\n")
+        said_of(TICKET_KEY, 0o644),
+        format!("{place} tickets.key is open to other users (mode 644)\n  hint: chmod 600 tickets.key\n")
     );
     let hint = "  hint: a line for each key: openssl rand -base64 48\n";
     for (text, problem) in [
