@@ -1,9 +1,11 @@
 //! What the system says of the process, under the names that Prometheus' own libraries use.
 
+use crate::clock;
 use rustix::param::clock_ticks_per_second;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use std::fs;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// `None`: it cannot be found out here.
@@ -49,19 +51,24 @@ fn open_fds() -> Option<u64> {
     }
 }
 
+/// Reckoned once, for the clocks drift against each other. Not with the `btime` of /proc/stat, which a service that sees
+/// nothing of /proc but its own processes does not have (`ProcSubset=pid`).
 fn started() -> Option<f64> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // Behind the program's name, which may hold anything. There `starttime` is the 20th (proc(5)).
-    let ticks: u64 = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
-    let system = fs::read_to_string("/proc/stat").ok()?;
-    let boot: u64 = system.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-    Some(boot as f64 + ticks as f64 / clock_ticks_per_second() as f64)
+    static STARTED: OnceLock<Option<f64>> = OnceLock::new();
+    *STARTED.get_or_init(|| {
+        let stat = fs::read_to_string("/proc/self/stat").ok()?;
+        // Behind the program's name, which may hold anything. There `starttime` is the 20th (proc(5)).
+        let ticks: u64 = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
+        let since_boot = clock_gettime(ClockId::Boottime);
+        let since_boot = since_boot.tv_sec as f64 + since_boot.tv_nsec as f64 / 1e9;
+        let age = since_boot - ticks as f64 / clock_ticks_per_second() as f64;
+        Some(clock::since_1970().as_secs_f64() - age)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
 
     #[test]
     fn of_this_process() {
@@ -73,6 +80,7 @@ mod tests {
         let age = clock::since_1970().as_secs_f64() - process.started.unwrap();
         // The two clocks may be some seconds apart; the tests take minutes at the most.
         assert!((-5.0..3600.0).contains(&age), "{age}");
+        assert_eq!(Process::read().started, process.started);
         let opened: Vec<_> = (0..10).map(|_| fs::File::open("/proc/self/stat").unwrap()).collect();
         assert!(Process::read().open_fds.unwrap() >= opened.len() as u64 + 3);
     }
