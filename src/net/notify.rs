@@ -48,8 +48,10 @@ impl Notifier {
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}\nSTATUS=reloading"));
     }
 
+    /// From here on the manager's patience with a stop counts, and not its watchdog: of a process that was handed the
+    /// service by another one it does not see the end while that one still drains, and would end the drain for it.
     pub fn stopping(&self, status: &str) {
-        self.tell(&format!("STOPPING=1\nSTATUS={}", line(status)));
+        self.tell(&format!("STOPPING=1\nWATCHDOG_USEC=0\nSTATUS={}", line(status)));
     }
 
     pub fn status(&self, status: &str) {
@@ -145,6 +147,8 @@ mod tests {
             assert!(usec > 0);
             notifier.alive();
             assert_eq!(heard(&manager), "WATCHDOG=1");
+            notifier.stopping("draining");
+            assert_eq!(heard(&manager), "STOPPING=1\nWATCHDOG_USEC=0\nSTATUS=draining");
             notifier.handed_over_to(4711);
             assert_eq!(heard(&manager), "MAINPID=4711");
             // The rest is the other process's affair.

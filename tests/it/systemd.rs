@@ -177,7 +177,7 @@ fn the_service_manager_is_told_how_the_service_stands() {
     manager.hears("RELOADING=1");
     manager.hears("READY=1");
     gateway.signal("TERM");
-    assert_eq!(manager.hears("STOPPING=1"), "STOPPING=1\nSTATUS=draining 0 sessions");
+    assert_eq!(manager.hears("STOPPING=1"), "STOPPING=1\nWATCHDOG_USEC=0\nSTATUS=draining 0 sessions");
     assert_eq!(gateway.exit_code(), Some(0));
 }
 
