@@ -14,6 +14,7 @@ mod closing;
 mod compression;
 mod config;
 mod crowds;
+mod deploy;
 mod drain;
 mod early_bytes;
 mod explain;
