@@ -50,7 +50,8 @@ fn in_words(said: &[ConfigError]) -> String {
 fn the_list_of_metrics_is_the_programs() {
     let path = Path::new("tests/deploy/metrics.txt");
     let there = fs::read_to_string(path).unwrap();
-    let head: String = there.lines().filter(|line| line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    let head: String =
+        there.lines().filter(|line| line.starts_with('#')).map(|line| format!("{line}\n")).collect();
     let wanted: String = families::ALL.iter().map(|family| format!("{}\n", as_a_line(family))).collect();
     let wanted = head + &wanted;
     if std::env::var_os("UPDATE").is_some() {

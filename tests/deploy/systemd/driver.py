@@ -202,6 +202,17 @@ def large_frames_take_the_short_way():
     expect(pipes() > before, "a large frame went through no pipe")
 
 
+def answers_about_itself():
+    """What it says of its process it finds out although it sees little of the machine."""
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.connect("/run/framegate/admin.sock")
+        stream.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        text = b"".join(iter(lambda: stream.recv(65536), b"")).decode()
+    listed = pathlib.Path(__file__).parents[1].joinpath("metrics.txt").read_text()
+    for name in re.findall(r"^\w+ (process_\w+)", listed, re.M):
+        expect(re.search(rf"^{name} \d", text, re.M), f"there is no {name}")
+
+
 def reloads(session):
     pid = main_pid()
     systemctl("reload", "framegate")
@@ -268,7 +279,7 @@ def is_watched():
 def main():
     backend()
     session = started()
-    for step in (locked_up, large_frames_take_the_short_way):
+    for step in (locked_up, large_frames_take_the_short_way, answers_about_itself):
         timed(step)
     for step in (reloads, hands_over):
         timed(step, session)
