@@ -15,6 +15,7 @@ pub mod route;
 pub mod clock;
 pub mod watched;
 pub mod observe;
+pub mod spans;
 pub mod registry;
 pub mod drain;
 pub mod keyring;

@@ -11,6 +11,7 @@ use crate::observe::servers::log_change;
 use crate::policy::counts::Counted;
 use crate::registry::{Facts, Handle, Seat};
 use crate::relay::{By, Cause, Meters, Outcome, Tally};
+use crate::spans::{CameTo, Ended, Told};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,10 +125,11 @@ impl Session {
         Outcome { by: By::Gateway, cause, about: None, close: Close::default(), lived }
     }
 
-    /// Counts and logs its end.
+    /// Counts and logs its end, and ends its span.
     fn tell(&self, outcome: &Outcome) {
         let Some(facts) = self.handle().facts() else { return };
         self.seat.metrics().ended(&facts.route.name, outcome, facts.age());
+        end_span(facts, outcome);
         if self.access {
             log_end(facts, outcome);
         }
@@ -143,6 +145,14 @@ impl Drop for Session {
             self.seat.metrics().disconnected(&facts.listener);
         }
     }
+}
+
+fn end_span(facts: &Facts, outcome: &Outcome) {
+    let Some(trace) = &facts.trace else { return };
+    let Facts { id, route, listener, endpoint, client, .. } = facts;
+    let (subprotocol, tallies) = (facts.subprotocol.as_deref(), facts.meters.tallies());
+    let came_to = CameTo::Session(Ended { endpoint, subprotocol, outcome, tallies });
+    trace.end(&Told { id, route, listener, client: *client, came_to });
 }
 
 fn log_end(facts: &Facts, outcome: &Outcome) {

@@ -18,6 +18,7 @@ use crate::net::handover::successor::Program;
 use crate::net::listen::Bind;
 use crate::net::notify::Notifier;
 use crate::observe::log;
+use crate::spans::Spans;
 use handover::HandOver;
 use leaving::{Leaving, send_away, stop_at_once};
 use running::Running;
@@ -69,6 +70,8 @@ pub fn run(mut setup: Setup) -> Result<End, String> {
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     let mut predecessor = setup.inherited.predecessor.take();
     let end = runtime.block_on(run_until_told(setup, program, &mut predecessor));
+    // A name look-up that hangs must not keep the process.
+    runtime.shutdown_background();
     log::flush();
     match (end, predecessor) {
         (Err(why), Some(predecessor)) => {
@@ -88,7 +91,8 @@ async fn run_until_told(
     let mut signals = Signals::listen()?;
     let notifier = Arc::new(Notifier::from_environment());
     let Setup { plan, file, made_tls, inherited, on_ready } = setup;
-    let lasting = Lasting::default();
+    let (spans, spans_on_their_way) = Spans::start(&|name| std::env::var(name).ok())?;
+    let lasting = Lasting { spans, ..Lasting::default() };
     let (admin, mut opened) = (plan.admin.clone(), Next::Off);
     let running = Running::start(plan, made_tls, lasting.clone(), inherited.sockets, |sockets| {
         opened = Next::opening(admin.as_ref(), sockets)?;
@@ -128,6 +132,7 @@ async fn run_until_told(
         main.office.end().await;
     }
     main.running.end();
+    spans_on_their_way.finish().await;
     lasting.usher.tell_what_was_left_out();
     if end == End::Drained {
         // With no connection left every seat is free again.

@@ -9,6 +9,7 @@ mod generation;
 mod head;
 mod judge;
 mod reach;
+mod traced;
 mod usher;
 
 use crate::backend::pool::Place;
@@ -21,6 +22,7 @@ use crate::handshake::request::{Asked, Upgrade, Wants};
 use crate::handshake::trace::Trace;
 use crate::keyring::Keyrings;
 use crate::latest::Latest;
+use crate::moment::Moment;
 use crate::net::auth::AuthServer;
 use crate::net::dial::Introduction;
 use crate::net::farewell::{Farewell, Farewells};
@@ -39,6 +41,7 @@ use crate::registry::{Facts, Ordered, Seat, Sessions};
 use crate::relay::Order;
 use crate::route::{Compression, PlainHttp, Route, RouteFacts, RouteTable};
 use crate::session::{Opened, Session, client_lost_at_the_start, shown_subprotocol};
+use crate::spans::{Spans, Traced};
 use answer::{Named, PASSED_ON, log_passed_on, log_refusal, redirect_to_https, refusal_response};
 use ask::Heard;
 use bytes::Bytes;
@@ -115,6 +118,7 @@ pub struct Lasting {
     pub farewells: Arc<Farewells>,
     /// By the listeners that there are now.
     pub served: Arc<Latest<Vec<Served>>>,
+    pub spans: Spans,
 }
 
 /// A listener's name, and what it serves TLS with.
@@ -171,6 +175,8 @@ struct Visit<'a> {
     trace: Option<Trace>,
     /// Since when the client waits.
     since: std::time::Instant,
+    /// When the request came.
+    came: Moment,
 }
 
 /// That a route's policies let the request in. What needs approval takes this, not a bool.
@@ -212,7 +218,7 @@ impl Visit<'_> {
 impl Gateway {
     /// Answers one request. Never fails: whatever goes wrong is an answer.
     pub async fn handle(&self, connection: &Connection, request: Request<Incoming>) -> Answered {
-        let since = connection.open.asked();
+        let (since, came) = (connection.open.asked(), clock::now());
         let (head, body) = request.into_parts();
         let id = request_id(&head.headers);
         let shown_path = shown_path(&head.uri, self.query);
@@ -225,7 +231,8 @@ impl Gateway {
         let refused = match Asked::read(&head) {
             Err(refused) => refused,
             Ok(asked) => {
-                let visit = Visit { connection, id: &id, asked, seen, shown_path: &shown_path, trace, since };
+                let (id, shown_path) = (&*id, &*shown_path);
+                let visit = Visit { connection, id, asked, seen, shown_path, trace, since, came };
                 match self.serve(&visit, head, body).await {
                     Ok(answered) => return answered,
                     Err(refused) => refused,
@@ -325,12 +332,18 @@ impl Gateway {
 
         let upstream = self.upstream(route)?;
         let brought = brought_cookie(upstream.backend(), &head.headers);
+        // Before the route's own edits, which have the last word.
+        let traced = self.lasting.spans.join(visit.trace, &mut head.headers, visit.came);
         self.prepare(visit, &permit, &mut head, true)?;
         let deflate =
             forward::narrow_extensions(&mut head.headers, route.compression == Compression::Passthrough);
         let subprotocols = forwarded_offer(route, &upgrade.subprotocols, &mut head.headers);
         let offer = Offer { key: &upgrade.key, subprotocols: &subprotocols, deflate };
-        let Reached { tried, place } = self.reach(visit, &permit, offer, head).await?;
+        let reached = self.reach(visit, &permit, offer, head).await;
+        if let Some(traced) = &traced {
+            visit.end_without_session(traced, route, &reached);
+        }
+        let Reached { tried, place } = reached?;
         let cookie =
             sticky_line(upstream, place.endpoint(), brought.as_deref(), visit.seen.scheme == "https");
         let (mut response, backend, agreed) = match tried {
@@ -344,7 +357,7 @@ impl Gateway {
                 return Ok(response.into());
             }
         };
-        let mut session = self.open_session(visit, &permit, place, &agreed, seat);
+        let mut session = self.open_session(visit, &permit, place, &agreed, traced, seat);
         session.hold(permit.counted);
         let (route, deflate, generation) = (route.clone(), agreed.deflate, self.generation);
         let begun = Begun { session, backend, route, deflate, generation };
@@ -426,6 +439,7 @@ impl Gateway {
         permit: &Permit<'_>,
         place: Place,
         agreed: &Agreed,
+        traced: Option<Traced>,
         seat: Seat,
     ) -> Session {
         if let Some(at) = permit.expires {
@@ -438,7 +452,7 @@ impl Gateway {
             endpoint: place.endpoint().clone(),
             client: visit.seen.client,
             subprotocol: agreed.subprotocol.as_deref().map(|name| shown_subprotocol(name).into()),
-            trace: visit.trace.map(Box::new),
+            trace: traced.map(Box::new),
             opened: clock::now(),
             meters: Arc::default(),
         };

@@ -1,11 +1,17 @@
-//! W3C Trace Context: which trace a request belongs to. The header passes as it is; the log repeats what it says, so that
-//! a session is found from a trace and the other way round.
+//! W3C Trace Context: which trace a request belongs to. The log repeats what the header says, so that a session is found
+//! from a trace and the other way round. It passes as it is, unless a span of ours comes between (`spans`).
 
 use http::header::HeaderMap;
 use std::fmt;
 
 /// The header that carries it (W3C Trace Context 3.2).
 pub const TRACEPARENT: &str = "traceparent";
+
+/// The header with what others have to say of the trace (3.3).
+pub const TRACESTATE: &str = "tracestate";
+
+/// The flag that whoever sent the request keeps its spans (3.2.2.5.1).
+pub const SAMPLED: u8 = 1;
 
 /// What `traceparent` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +48,7 @@ impl Trace {
 
     /// Whoever sent the request keeps its spans (3.2.2.5.1).
     pub fn is_sampled(&self) -> bool {
-        self.flags & 1 != 0
+        self.flags & SAMPLED != 0
     }
 
     /// For the log.

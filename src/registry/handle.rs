@@ -3,10 +3,10 @@
 use super::tap::Tap;
 use crate::backend::pool::Endpoint;
 use crate::clock;
-use crate::handshake::trace::Trace;
 use crate::moment::Moment;
 use crate::relay::{Meters, Order, Rules};
 use crate::route::Route;
+use crate::spans::Traced;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -29,7 +29,7 @@ pub struct Facts {
     /// What the two ends agreed to, fit for a log.
     pub subprotocol: Option<Box<str>>,
     /// The trace that its request belongs to.
-    pub trace: Option<Box<Trace>>,
+    pub trace: Option<Box<Traced>>,
     pub opened: Moment,
     pub meters: Arc<Meters>,
 }
