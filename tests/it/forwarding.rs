@@ -251,6 +251,19 @@ fn a_trace_passes_and_stands_in_every_line() {
     }
 }
 
+/// Who set up a collector is to learn why it hears nothing.
+#[cfg(not(feature = "otlp"))]
+#[test]
+fn a_program_without_spans_says_so() {
+    let backend = Backend::start();
+    let config =
+        format!("[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"{}\"\n", backend.url());
+    let set = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")];
+    let gateway = Gateway::start_with_environment(&set, &config);
+    let line = gateway.wait_for("no spans", |line| line["name"] == set[0].0);
+    assert!(line["message"].as_str().unwrap().contains("built without the feature otlp"), "{line:#}");
+}
+
 #[test]
 fn no_secret_in_the_log() {
     let front = Front::new("");

@@ -33,6 +33,8 @@ mod logs;
 mod memory;
 mod metrics;
 mod origin;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod plain_http;
 mod pools;
 mod processes;

@@ -60,6 +60,13 @@ impl Gateway {
         Gateway::spawn(command, tempfile::tempdir().unwrap(), config)
     }
 
+    /// The same with these variables in its environment.
+    pub fn start_with_environment(variables: &[(&str, &str)], config: &str) -> Gateway {
+        let mut command = Command::new(program());
+        command.envs(variables.iter().copied());
+        Gateway::spawn(command, tempfile::tempdir().unwrap(), config)
+    }
+
     /// The same, with this many file descriptors and no more.
     pub fn start_with_descriptors(limit: usize, config: &str) -> Gateway {
         Gateway::start_through(&format!("ulimit -n {limit}; exec \"$0\" \"$@\""), config)

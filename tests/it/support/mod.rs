@@ -6,6 +6,8 @@
 mod admin;
 mod ask;
 mod bench;
+#[cfg(feature = "otlp")]
+mod collector;
 mod figures;
 mod flow;
 mod frames;
@@ -21,6 +23,8 @@ mod tls;
 pub use admin::{ADMIN, Admin, Answer, At};
 pub use ask::{Ask, body, chunk, fields, values};
 pub use bench::{Bench, Ends, Peer, counted, told};
+#[cfg(feature = "otlp")]
+pub use collector::{Collector, Mood};
 pub use figures::{Figures, Scraper};
 pub use flow::Pattern;
 pub use frames::{client_frame, close_payload, ping, server_frame, text};
