@@ -456,7 +456,7 @@ fn a_reload_is_asked_for() {
     let gateway = Gateway::start(&config(""));
     let admin = Admin::of(&gateway);
     let b = format!("[[route]]\nname = \"b\"\npath = \"/b\"\nbackend = \"{}\"\n", servant.url());
-    gateway.configure(&config(&b));
+    gateway.write(&config(&b));
     let done = admin.done("/reload", "{}");
     assert_eq!(
         done,
@@ -468,7 +468,7 @@ fn a_reload_is_asked_for() {
             "warnings": [],
         })
     );
-    gateway.configure("listener = 1");
+    gateway.write("listener = 1");
     let bad = admin.post("/reload", "{}");
     let problems = bad.json()["problems"].clone();
     let problems: Vec<&str> = problems.as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
@@ -502,17 +502,17 @@ fn a_reload_moves_the_admin_address() {
     };
     let gateway = Gateway::start(&config(ADMIN));
     let first = Admin::of(&gateway);
-    gateway.configure(&config("[admin]\nbind = \"unix:admin.sock\"\n"));
+    gateway.write(&config("[admin]\nbind = \"unix:admin.sock\"\n"));
     assert_eq!(first.done("/reload", "{}")["generation"], 2);
     let second = Admin::of(&gateway);
     assert_eq!(second.get("/healthz").status, 200);
     let At::Tcp(address) = first.at else { panic!("no TCP") };
     within_a_moment("the old address is free", || std::net::TcpStream::connect(address).is_err());
     // A bad address changes nothing.
-    gateway.configure(&config("[admin]\nbind = \"unix:/nowhere/at/all.sock\"\n"));
+    gateway.write(&config("[admin]\nbind = \"unix:/nowhere/at/all.sock\"\n"));
     assert_eq!(second.post("/reload", "{}").status, 422);
     assert_eq!(second.get("/healthz").status, 200);
-    gateway.configure(&config(""));
+    gateway.write(&config(""));
     assert_eq!(second.done("/reload", "{}")["generation"], 3);
     let At::Unix(path) = second.at else { panic!("no socket") };
     within_a_moment("the socket is gone", || !path.exists());
