@@ -528,6 +528,8 @@ fn a_loop_that_was_held_up() {
         let lags = figures.like("framegate_event_loop_lag_seconds");
         lags.into_iter().map(|(_, lag)| *lag).fold(0.0, f64::max)
     };
+    // The loop that carries it has begun.
+    bench.open().exchange("hello");
     bench.gateway.signal("STOP");
     let held = Instant::now();
     // Each loop means to look up once a second.
