@@ -268,7 +268,8 @@ mod tests {
             theirs.readable().await.unwrap();
             theirs.try_read(&mut vec![0; 1 << 20]).unwrap();
         };
-        let ((kind, after), ()) = tokio::join!(write, read);
+        let both = async { tokio::join!(write, read) };
+        let ((kind, after), ()) = tokio::time::timeout(WRITE_TIMEOUT * 3, both).await.unwrap();
         assert_eq!(kind, io::ErrorKind::TimedOut);
         assert!(after >= WRITE_TIMEOUT && after < WRITE_TIMEOUT * 2, "{after:?}");
     }
