@@ -44,7 +44,6 @@ pub const GLOBAL: &[Setting<Plan>] = &[
     ("shutdown.close_spread", |it| span(Some(it.shutdown.close_spread))),
     ("shutdown.handover_timeout", |it| span(Some(it.shutdown.handover_timeout))),
     ("shutdown.close_code", |it| Some(it.shutdown.close_code.to_string())),
-    ("shutdown.handover_timeout", |it| Some(show_duration(it.shutdown.handover_timeout))),
 ];
 
 pub const LISTENER: &[Setting<ListenerSettings>] = &[
