@@ -167,14 +167,17 @@ impl Write for Gathering {
 }
 
 /// What a peer said, fit for any terminal. The writers escape what would break a line; JSON leaves alone what only a
-/// terminal obeys: the C1 controls, the line separators of Unicode, and what turns the direction of text.
+/// terminal obeys.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    let obeyed =
-        |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if !text.contains(obeyed) {
+    if !text.contains(is_obeyed) {
         return Cow::Borrowed(text);
     }
-    text.chars().map(|c| if obeyed(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+    text.chars().map(|c| if is_obeyed(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+}
+
+/// The C1 controls, the line separators of Unicode, and what turns the direction of text.
+pub fn is_obeyed(c: char) -> bool {
+    matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
