@@ -105,6 +105,25 @@ pub fn load_text(path: &Path, env: Env<'_>) -> Result<Loaded, Vec<ConfigError>> 
     parse(path, &read(path)?, env)
 }
 
+/// `[admin]` alone, from a file that need not be good otherwise: who is about to have it reloaded has just changed it, and
+/// who asks from elsewhere lacks what it expands to. `None`: it has none.
+pub fn find_admin(path: &Path, env: Env<'_>) -> Result<Option<AdminSettings>, Vec<ConfigError>> {
+    let text = read(path)?;
+    let source = Source::new(path, &text, env);
+    let (tree, errors) = DeTable::parse_recoverable(&text);
+    let admin = tree.get_ref().get("admin").and_then(|admin| admin.get_ref().as_table());
+    // What the parser makes of a broken file is guesswork, and so would be what stands for a bind that it lost.
+    let is_lost = !errors.is_empty() && !admin.is_some_and(|admin| admin.contains_key("bind"));
+    let settings = admin::read(&mut Section::top(&source, tree.get_ref()), &[]);
+    if is_lost {
+        syntax::report(&source, errors);
+    }
+    let is_about_it = |problem: &ConfigError| is_lost || problem.key.split('.').next() == Some("admin");
+    let mut problems = source.conclude().problems;
+    problems.retain(is_about_it);
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+}
+
 fn read(path: &Path) -> Result<String, Vec<ConfigError>> {
     let unreadable = |problem: String, hint: &str| {
         let (file, key) = (path.to_path_buf(), String::new());
@@ -241,6 +260,38 @@ mod tests {
             (full.http, full.compression, &full.strip_prefix),
             (bare.http, bare.compression, &bare.strip_prefix)
         );
+    }
+
+    #[test]
+    fn the_admin_address_is_found_in_a_file_that_is_no_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.toml");
+        let found = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            find_admin(&path, &|_| None)
+                .map_err(|problems| problems[0].position.map(|position| position.line))
+        };
+        let at = |bind: Bind| Ok(Some(AdminSettings { bind, ..AdminSettings::default() }));
+        let socket = || Bind::Unix(dir.path().join("a.sock"));
+        let usual = || AdminSettings::default().bind;
+        for (text, expected) in [
+            ("[admin]\nbind = \"unix:a.sock\"", at(socket())),
+            ("[admin]", at(usual())),
+            ("[[route]]\nname = \"a\"", Ok(None)),
+            // What is wrong elsewhere is no matter.
+            ("works = 3\n[admin]\n[[route]]\nbackend = \"${NOT_SET}\"", at(usual())),
+            ("workers = \n[admin]\nbind = \"unix:a.sock\"", at(socket())),
+            ("[admin]\nbind = \"unix:a.sock\"\n[[route]\nname = 7", at(socket())),
+            // But not here, and nothing is guessed.
+            ("[admin]\nbind = \"a.sock\"", Err(Some(2))),
+            ("[admin]\nbnid = \"unix:a.sock\"", Err(Some(2))),
+            ("[admin]\nbind = \"0.0.0.0:1\"", Err(Some(2))),
+            ("[admin\nbind = \"unix:a.sock\"", Err(Some(1))),
+            ("[admin]\nbind = unix:a.sock", at(socket())),
+            ("[admin]\n[[route]\n", Err(Some(2))),
+        ] {
+            assert_eq!(found(text), expected, "{text}");
+        }
     }
 
     #[test]
