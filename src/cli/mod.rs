@@ -1,10 +1,30 @@
 //! The command line: one file a subcommand. Exit codes: 0 done, 1 refused or failed with a reason, 2 wrong usage.
 
+mod admin_client;
+mod at;
 mod check;
+mod completions;
+mod consent;
 mod demo;
+mod drain;
 mod explain;
+mod failure;
+mod figures;
+mod filter;
+mod kick;
+mod man;
 mod proxy;
+mod reload;
 mod run;
+#[cfg(test)]
+mod scripted;
+mod sessions;
+mod status;
+mod table;
+mod tap;
+mod terminal;
+mod told;
+mod watching;
 
 use crate::app::{self, End, Setup};
 use crate::config::{ConfigError, Loaded, Plan};
@@ -35,6 +55,22 @@ enum Command {
     Check(check::Check),
     /// Say what a request would get, and which line of the configuration decided
     Explain(explain::Explain),
+    /// Show how a running gateway is
+    Status(status::Status),
+    /// List the sessions of a running gateway, or show one
+    Sessions(sessions::Sessions),
+    /// End sessions, with a code of your choice
+    Kick(kick::Kick),
+    /// Send a part of the sessions elsewhere at a chosen pace, or drain the whole gateway
+    Drain(drain::Drain),
+    /// Watch the frames of one session as they pass
+    Tap(tap::Tap),
+    /// Have a running gateway read its configuration again: all or nothing
+    Reload(reload::Reload),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+    /// Print the manual
+    Man(man::Man),
 }
 
 impl Cli {
@@ -45,6 +81,14 @@ impl Cli {
             Command::Run(run) => run.execute(),
             Command::Check(check) => check.execute(),
             Command::Explain(explain) => explain.execute(),
+            Command::Status(status) => status.execute(),
+            Command::Sessions(sessions) => sessions.execute(),
+            Command::Kick(kick) => kick.execute(),
+            Command::Drain(drain) => drain.execute(),
+            Command::Tap(tap) => tap.execute(),
+            Command::Reload(reload) => reload.execute(),
+            Command::Completions(completions) => completions.execute(),
+            Command::Man(man) => man.execute(),
         }
     }
 }
