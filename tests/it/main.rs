@@ -9,6 +9,7 @@ mod backend_answers;
 mod backend_tls;
 mod certificates;
 mod churn;
+mod cli_admin;
 mod clients;
 mod closing;
 mod compression;
