@@ -60,10 +60,15 @@ fn show_traffic(traffic: &Traffic, all: &mut Value) {
     all["throttled_ms"] = millis(traffic.throttled).into();
 }
 
-/// In milliseconds, null where nothing was pinged.
+/// In milliseconds, of all pings since the start; null where there were none. Who wants those of some minutes takes the
+/// difference between the buckets of two looks.
 fn show_round_trips(round_trips: &Pair<Distribution>) -> Value {
-    let at = |of: &Distribution, part| of.quantile(part).map(|span: Duration| span.as_secs_f64() * 1000.0);
-    let show = |of: &Distribution| json!({ "p50_ms": at(of, 0.5), "p99_ms": at(of, 0.99) });
+    let millis = |span: Duration| span.as_secs_f64() * 1000.0;
+    let show = |of: &Distribution| {
+        let at = |part| of.quantile(part).map(millis);
+        let buckets = of.buckets().map(|(bound, count)| json!([bound.map(millis), count]));
+        json!({ "p50_ms": at(0.5), "p99_ms": at(0.99), "buckets": buckets.collect::<Value>() })
+    };
     json!({ "client": show(&round_trips.client), "backend": show(&round_trips.backend) })
 }
 

@@ -133,10 +133,15 @@ fn the_state_is_told() {
         "bytes": { "from_client": 5, "from_backend": 5 },
         "throttled_ms": 0,
         "buffered_bytes": 0,
-        "rtt": { "client": { "p50_ms": null, "p99_ms": null }, "backend": { "p50_ms": null, "p99_ms": null } },
     });
     for (key, value) in expected.as_object().unwrap() {
         assert_eq!(&told[key], value, "{key}");
+    }
+    for side in ["client", "backend"] {
+        let rtt = &told["rtt"][side];
+        assert_eq!((&rtt["p50_ms"], &rtt["p99_ms"]), (&Value::Null, &Value::Null), "nobody was pinged");
+        let buckets = rtt["buckets"].as_array().unwrap();
+        assert_eq!((&buckets[0], buckets.last()), (&json!([0.5, 0]), Some(&json!([null, 0]))));
     }
     let listener = &told["listeners"][0];
     let at = bench.gateway.address().to_string();

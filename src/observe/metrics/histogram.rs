@@ -117,6 +117,12 @@ impl Distribution {
         })
     }
 
+    /// Each bucket's upper bound, which the last one has none of, with the number of spans in it.
+    pub fn buckets(&self) -> impl Iterator<Item = (Option<Duration>, u64)> {
+        let bounds = self.bounds.iter().map(|bound| Some(Duration::from_micros(*bound))).chain([None]);
+        bounds.zip(self.counts.iter().copied())
+    }
+
     /// The span that this part of all (0 to 1) did not exceed, as well as the buckets can tell: within one, spans are
     /// taken to be spread evenly. What lies behind the last bound is said to lie at it. `None` where there was nothing.
     pub fn quantile(&self, part: f64) -> Option<Duration> {
