@@ -88,6 +88,7 @@ impl Desk {
         let told = |value: &Value| Ok(answer::json(StatusCode::OK, value));
         match endpoint {
             Endpoint::Page => Ok(page::page()),
+            Endpoint::Part(part) => Ok(part.show()),
             Endpoint::Live => self.clone().watch(caller, head),
             Endpoint::Health => Ok(answer::text(StatusCode::OK, "ok\n")),
             Endpoint::Ready if self.standing.is_ready() => Ok(answer::text(StatusCode::OK, "ready\n")),

@@ -1,10 +1,13 @@
 //! What can be asked of the admin address: each path, its method, and whether it takes the token.
 
+use super::page::Part;
 use http::Method;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     Page,
+    /// One of the files that the page is made of.
+    Part(&'static Part),
     Live,
     Health,
     Ready,
@@ -37,10 +40,15 @@ impl Endpoint {
             "/kick" => Endpoint::Kick,
             "/drain" => Endpoint::Drain,
             "/reload" => Endpoint::Reload,
-            _ => match path.strip_prefix("/sessions/") {
-                Some(id) => Endpoint::Session(one(id)?),
-                None => Endpoint::Tap(one(path.strip_prefix("/tap/")?)?),
-            },
+            _ => {
+                if let Some(id) = path.strip_prefix("/sessions/") {
+                    Endpoint::Session(one(id)?)
+                } else if let Some(id) = path.strip_prefix("/tap/") {
+                    Endpoint::Tap(one(id)?)
+                } else {
+                    Endpoint::Part(Part::named(path.strip_prefix("/dashboard/")?)?)
+                }
+            }
         })
     }
 
@@ -69,7 +77,7 @@ impl Endpoint {
 
     /// Probes have no token, and the page is the same for everybody: what it shows it asks for with one.
     pub fn is_for_everybody(&self) -> bool {
-        matches!(self, Endpoint::Health | Endpoint::Ready | Endpoint::Page)
+        matches!(self, Endpoint::Health | Endpoint::Ready | Endpoint::Page | Endpoint::Part(_))
     }
 }
 
@@ -95,6 +103,10 @@ mod tests {
             ("/sessions/1/2", None),
             ("/tap", None),
             ("/tap/", None),
+            ("/dashboard/main.js", Some(Endpoint::Part(Part::named("main.js").unwrap()))),
+            ("/dashboard/", None),
+            ("/dashboard/page.html", None),
+            ("/dashboard/../main.js", None),
         ] {
             assert_eq!(Endpoint::at(path), expected, "{path}");
         }

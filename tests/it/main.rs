@@ -15,6 +15,7 @@ mod closing;
 mod compression;
 mod config;
 mod crowds;
+mod dashboard;
 mod deploy;
 mod drain;
 mod early_bytes;
