@@ -98,7 +98,8 @@ function configuration({ certificates, top, listeners, backends, routes, ports }
   return tables.map(({ head, body }) => [head, ...pairs(body)].join('\n')).join('\n\n') + '\n';
 }
 
-const pairs = (table) => Object.entries(table).map(([key, value]) => `${key} = ${toml(value)}`);
+/** The keys of a table, a line each. */
+export const pairs = (table) => Object.entries(table).map(([key, value]) => `${key} = ${toml(value)}`);
 
 /** A value in TOML. JSON's strings, numbers, booleans and arrays are TOML's; only tables are written differently. */
 function toml(value) {
