@@ -7,6 +7,7 @@ mod admin;
 mod admin_guard;
 mod backend_answers;
 mod backend_tls;
+mod causes;
 mod certificates;
 mod churn;
 mod cli_admin;

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -538,34 +537,6 @@ fn a_loop_that_was_held_up() {
     let lag = largest();
     assert!((1.0..20.0).contains(&lag), "{lag}");
     assert!(largest() >= lag.min(1.0), "it is remembered");
-}
-
-/// With `PROMTOOL`, or `promtool` in the path. `tests/operations/promtool` finds it and runs this.
-#[test]
-#[ignore = "needs promtool"]
-fn promtool_has_nothing_to_say() {
-    let (bench, scraper) = bench("");
-    close(bench.open(), 4000);
-    let mut violator = bench.open();
-    violator.client.send([0x83, 0x80]);
-    violator.hears(Peer::Client, 1002);
-    let mut refused = bench.gateway.connect();
-    refused.send(Ask::new().with(&["Origin: http://elsewhere.test"]).bytes());
-    refused.rest();
-    let _live = bench.open();
-    let program = std::env::var_os("PROMTOOL").unwrap_or_else(|| "promtool".into());
-    let mut promtool = Command::new(program);
-    let mut promtool = promtool
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool runs");
-    promtool.stdin.take().unwrap().write_all(scraper.text().as_bytes()).unwrap();
-    let output = promtool.wait_with_output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
 }
 
 /// Every word in these files that looks like one of our metrics.

@@ -40,21 +40,12 @@ fn a_name_that_does_not_exist() {
 
 #[test]
 fn packets_into_a_black_hole() {
-    // A listener whose queue is full: the kernel drops further attempts, as a black hole would.
-    let hole = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    hole.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    hole.listen(0).unwrap();
-    let address = hole.local_addr().unwrap().as_socket().unwrap();
-    let mut queue = Vec::new();
-    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
-        queue.push(stream);
-        assert!(queue.len() < 16, "the queue does not fill up");
-    }
+    let hole = BlackHole::dig();
     let started = Instant::now();
-    let line = refusal_of(&format!("ws://{address}"), 504, "backend_connect_timeout");
+    let line = refusal_of(&format!("ws://{}", hole.address), 504, "backend_connect_timeout");
     let took = started.elapsed();
     assert!(took >= Duration::from_millis(400) && took < AT_ONCE, "twice the connect_timeout: {took:?}");
-    assert!(line["detail"].as_str().unwrap().contains(&address.to_string()), "{line:#}");
+    assert!(line["detail"].as_str().unwrap().contains(&hole.address.to_string()), "{line:#}");
 }
 
 #[test]

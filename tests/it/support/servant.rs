@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// How it meets the next connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +76,27 @@ impl Servant {
     /// Connections so far.
     pub fn met(&self) -> usize {
         self.met.load(Ordering::SeqCst)
+    }
+}
+
+/// A listener whose queue is full: the kernel drops further attempts, as a black hole would.
+pub struct BlackHole {
+    pub address: SocketAddr,
+    _queue: (socket2::Socket, Vec<TcpStream>),
+}
+
+impl BlackHole {
+    pub fn dig() -> BlackHole {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&("127.0.0.1", 0).into_addr().into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+            queue.push(stream);
+            assert!(queue.len() < 16, "the queue does not fill up");
+        }
+        BlackHole { address, _queue: (socket, queue) }
     }
 }
 
