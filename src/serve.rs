@@ -224,6 +224,9 @@ async fn introduce(
 struct Visited {
     /// There was one.
     asked: bool,
+    /// One that asks for an upgrade is being answered. hyper would put `connection: close` beside the `upgrade` of a 101
+    /// if it were told to end by then, and several clients take no such answer.
+    upgrading: bool,
     behind: Option<Behind>,
     /// An upgrade was asked for and the answer was another one.
     turned_down: bool,
@@ -240,13 +243,18 @@ async fn speak_http(
     let visited = Mutex::new(Visited::default());
     let note = || visited.lock().unwrap_or_else(PoisonError::into_inner);
     let service = service_fn(|request: Request<Incoming>| {
-        note().asked = true;
-        async {
-            let is_upgrade = request.extensions().get::<OnUpgrade>().is_some();
-            let gateway = gateways.get();
-            let Answered { response, behind } = gateway.handle(&connection, request).await;
+        let is_upgrade = request.extensions().get::<OnUpgrade>().is_some();
+        {
             let mut visited = note();
+            (visited.asked, visited.upgrading) = (true, is_upgrade);
+        }
+        let (visited, connection) = (&visited, &connection);
+        async move {
+            let gateway = gateways.get();
+            let Answered { response, behind } = gateway.handle(connection, request).await;
+            let mut visited = visited.lock().unwrap_or_else(PoisonError::into_inner);
             visited.turned_down = is_upgrade && behind.is_none();
+            visited.upgrading = behind.is_some();
             visited.behind = behind;
             Ok::<_, Infallible>(response)
         }
@@ -259,12 +267,16 @@ async fn speak_http(
         .auto_date_header(false)
         .max_header_size(settings.max_header_size)
         .max_buf_size(settings.max_header_size.max(MIN_BUFFER));
+    let state = || {
+        let visited = note();
+        (visited.asked, visited.upgrading)
+    };
     // Not `with_upgrades`: the stream comes back here.
     let mut served = http.serve_connection(TokioIo::new(stream), service);
     let result = tokio::select! {
         biased;
         result = &mut served => result,
-        () = has_no_more_to_ask(&stop, || note().asked, gateways) => {
+        () = has_no_more_to_ask(&stop, state, gateways) => {
             Pin::new(&mut served).graceful_shutdown();
             (&mut served).await
         }
@@ -309,13 +321,14 @@ async fn speak_http(
 /// and to its client an end without a word is no answer.
 async fn has_no_more_to_ask(
     stop: &CancellationToken,
-    has_asked: impl Fn() -> bool,
+    state: impl Fn() -> (bool, bool),
     gateways: &Latest<Gateway>,
 ) {
     stop.cancelled().await;
     // The request comes by way of the task that this is in, which looks here again when it did.
     poll_fn(|_| {
-        let may_end = has_asked() || gateways.get().lasting.sessions.is_shut();
+        let (has_asked, is_upgrading) = state();
+        let may_end = !is_upgrading && (has_asked || gateways.get().lasting.sessions.is_shut());
         if may_end { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;

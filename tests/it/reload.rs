@@ -264,6 +264,26 @@ fn a_handshake_that_is_under_way_comes_under_the_new_configuration() {
     }
 }
 
+/// hyper, told to end, would say `connection: close` beside the `upgrade` of its 101, which OkHttp, .NET and Java refuse.
+#[test]
+fn a_handshake_that_is_under_way_when_its_listener_goes_gets_a_clean_101() {
+    let backend = Backend::start();
+    let route = route("a", &backend.url(), "");
+    let more = "[[listener]]\nname = \"more\"\nbind = \"127.0.0.1:0\"\n";
+    let gateway = Gateway::start(&format!("{more}{LISTENER}{route}"));
+    let mut client = Raw::connect(gateway.address());
+    client.send(upgrade_request("/a/", ""));
+    let mut server = backend.accept();
+    server.head();
+    gateway.reload(&format!("{LISTENER}{route}"));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    server.send(upgrade_response(""));
+    let head = client.head().to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 101 ") && !head.contains("close"), "{head}");
+    client.send(client_frame(0x89, b"there?"));
+    client.expect(server_frame(0x8A, b"there?"));
+}
+
 #[test]
 fn what_takes_another_start_is_said_and_the_level_of_the_log_does_not() {
     let servant = Servant::start("servant", Manner::Serve);
