@@ -71,6 +71,11 @@ impl TokenBucket {
         self.full_at = self.full_at.max(now) + rate.span(cost);
     }
 
+    /// Where the rate may be another than before: an empty bucket owes no more than this one holds.
+    pub fn hold_to(&mut self, rate: Rate, now: Moment) {
+        self.full_at = self.full_at.min(now + rate.span(rate.burst));
+    }
+
     /// When the debt will be paid; `None` when there is none.
     pub fn in_debt_until(&self, rate: Rate, now: Moment) -> Option<Moment> {
         let over = self.full_at.since(now).checked_sub(rate.span(rate.burst))?;

@@ -285,6 +285,17 @@ impl Relay {
             keepalive.ask_after(quiet_limit(&rules, side, keepalive.seed()));
         }
         self.ages_at = ages_at(&rules, self.legs.client.keepalive.seed(), self.opened);
+        // A bucket keeps time, not tokens: what was spent at one rate would take as long to pay at another, faster one.
+        let (before, after) = (&self.rules.rates, &rules.rates);
+        for (bucket, before, after) in [
+            (&mut self.spent.messages, before.messages, after.messages),
+            (&mut self.spent.bytes, before.bytes, after.bytes),
+            (&mut self.spent.control, before.control, after.control),
+        ] {
+            if before.map(|limited| limited.rate) != after.map(|limited| limited.rate) {
+                *bucket = TokenBucket::default();
+            }
+        }
         self.rules = rules;
     }
 }

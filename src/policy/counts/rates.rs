@@ -51,6 +51,8 @@ impl RateTable {
         if found.is_none() {
             ways[at] = Entry { tag, ..Entry::default() };
         }
+        // A reload may have changed the rate.
+        ways[at].bucket.hold_to(rate, now);
         ways[at].bucket.take(rate, 1, now).map_err(|later| later.since(now))
     }
 
@@ -89,6 +91,14 @@ mod tests {
         assert_eq!(burst(&table, 1, RATE, later), 2);
         assert_eq!(table.spend(&place(1), RATE, later), Err(Duration::from_millis(50)));
         assert_eq!(burst(&table, 1, RATE, Moment::from_millis(90_000)), 5);
+    }
+
+    #[test]
+    fn a_faster_rate_is_no_slower_for_who_spent_before() {
+        let table = RateTable::new(RandomState::new());
+        let now = Moment::from_millis(1000);
+        assert_eq!(burst(&table, 1, Rate::new(1, 60), now), 60);
+        assert_eq!(table.spend(&place(1), Rate::new(60, 60), now), Err(Duration::from_nanos(16_666_667)));
     }
 
     /// Each address comes once, a hundred thousand of them in half a second; the offender tries all the while.

@@ -63,6 +63,22 @@ fn a_rate_that_goes_frees_who_was_held_back() {
 }
 
 #[test]
+fn a_faster_rate_ends_nobody_for_what_was_spent_at_the_slower_one() {
+    for action in [RateAction::Close, RateAction::Delay] {
+        let rates =
+            |per_second: u64| Some(Limited { rate: crate::meter::Rate::new(per_second, 100), action });
+        let mut slow = still();
+        slow.rates.messages = rates(1);
+        let said: Vec<Bytes> = (0..60).map(|_| text("x")).collect();
+        let says = said.iter().map(|text| Says(Client, text.clone()));
+        let faster = follow(|rules| rules.rates.messages = rates(10));
+        let steps: Vec<Step> = says.chain([faster, Says(Client, text("x"))]).collect();
+        let backend = (0..61).map(|_| text("x")).collect();
+        check(slow, &steps, Pair { client: vec![], backend }, GOES_ON);
+    }
+}
+
+#[test]
 fn heartbeats_begin_and_end() {
     let beating = |rules: &mut Rules| rules.heartbeat.ping_interval.client = Some(secs(25));
     let mut from_the_start = still();
