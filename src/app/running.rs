@@ -169,6 +169,7 @@ impl Running {
         let Prepared { gateway, listeners } = prepare(plan, Some(&before), lasting, prospects)?;
         let mut reloaded = compare(&before, &gateway);
         let gateway = Arc::new(gateway);
+        gateway.backends.iter().for_each(|upstream| upstream.pool().begin());
         self.gateways.replace(gateway.clone());
         self.plan.replace(Arc::new(kept));
         self.follow(listeners, &mut reloaded);

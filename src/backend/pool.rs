@@ -204,9 +204,6 @@ impl Pool {
         let known = |server: &Server| before.backend.servers.iter().any(|one| one.server == *server);
         let newcomers = backend.servers.iter().map(|one| !known(&one.server)).collect();
         let entries = before.endpoints();
-        if backend.health.is_none() {
-            entries.iter().for_each(|endpoint| endpoint.health(Health::forget_probes));
-        }
         let addresses = |server: &Server| {
             let here = entries.iter().filter(|endpoint| endpoint.named == *server);
             here.map(|endpoint| endpoint.address.clone()).collect()
@@ -242,6 +239,13 @@ impl Pool {
             }
         }
         pool
+    }
+
+    /// It is the pool that runs from now on: where nobody probes any more, what probes said last does not count.
+    pub fn begin(&self) {
+        if self.backend.health.is_none() {
+            self.endpoints().iter().for_each(|endpoint| endpoint.health(Health::forget_probes));
+        }
     }
 
     fn bequeath(&self) -> HashMap<u64, Inherited> {
@@ -545,6 +549,8 @@ mod tests {
         before.endpoints()[0].health(|health| health.probed(false, &settings, now()));
         for (health, is_up) in [(Some(settings), false), (None, true)] {
             let after = Pool::after(&before, Backend { health, ..backend(1) }, now());
+            assert_eq!(after.standing(now()).0, 0, "a reload that fails later has changed nothing");
+            after.begin();
             assert_eq!(after.standing(now()).0 == 1, is_up);
         }
     }
