@@ -1,6 +1,7 @@
 //! What the two processes say to each other, as it crosses: a JSON object a packet, with descriptors beside it. Unknown
 //! keys are passed over, for the other side may be a later version.
 
+use rustix::io::retry_on_intr;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -74,7 +75,8 @@ pub fn send(channel: impl AsFd, word: &Word, sockets: &[BorrowedFd<'_>]) -> io::
     if !sockets.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(sockets)) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    sendmsg(channel, &[IoSlice::new(text.as_bytes())], &mut beside, SendFlags::NOSIGNAL)?;
+    let text = [IoSlice::new(text.as_bytes())];
+    retry_on_intr(|| sendmsg(&channel, &text, &mut beside, SendFlags::NOSIGNAL))?;
     Ok(())
 }
 
@@ -84,7 +86,9 @@ pub fn receive(channel: impl AsFd) -> io::Result<(Word, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];
     let mut beside = RecvAncillaryBuffer::new(&mut space);
     let mut into = [IoSliceMut::new(&mut bytes)];
-    let received = recvmsg(channel, &mut into, &mut beside, RecvFlags::CMSG_CLOEXEC)?;
+    // With a time limit on the socket a signal interrupts it whatever SA_RESTART says (signal(7)), and one that comes
+    // between `ready` and `yours` would leave nobody.
+    let received = retry_on_intr(|| recvmsg(&channel, &mut into, &mut beside, RecvFlags::CMSG_CLOEXEC))?;
     let sockets = beside.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(sockets) => Some(sockets),
         _ => None,
