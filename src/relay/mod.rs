@@ -279,12 +279,15 @@ impl Relay {
 
     /// From now on the session follows other rules: the configuration was reloaded. What was decided stays decided; a
     /// message that is under way is measured by the new limits from its next frame on.
-    pub fn follow(&mut self, rules: Arc<Rules>) {
+    pub fn follow(&mut self, rules: Arc<Rules>, now: Moment) {
         for side in Side::BOTH {
             let keepalive = &mut self.legs[side].keepalive;
             keepalive.ask_after(quiet_limit(&rules, side, keepalive.seed()));
         }
-        self.ages_at = ages_at(&rules, self.legs.client.keepalive.seed(), self.opened);
+        let seed = self.legs.client.keepalive.seed();
+        // Those that are too old already go within the jitter of an age, and not all at once.
+        let soonest = now + too_old_for(&rules, seed);
+        self.ages_at = ages_at(&rules, seed, self.opened).map(|at| at.max(soonest));
         // A bucket keeps time, not tokens: what was spent at one rate would take as long to pay at another, faster one.
         let (before, after) = (&self.rules.rates, &rules.rates);
         for (bucket, before, after) in [
@@ -326,10 +329,20 @@ fn ages_at(rules: &Rules, seed: u64, opened: Moment) -> Option<Moment> {
     Some(opened + jittered(age, rules.timeouts.max_connection_age_jitter, seed.rotate_left(32)))
 }
 
+/// How long a session goes on that is older than a new rule lets it be.
+fn too_old_for(rules: &Rules, seed: u64) -> Duration {
+    let Some(age) = rules.timeouts.max_connection_age else { return Duration::ZERO };
+    age.mul_f64(rules.timeouts.max_connection_age_jitter * unit(seed.rotate_left(32)))
+}
+
+/// 0 to 1, as `seed` has it.
+fn unit(seed: u64) -> f64 {
+    f64::from((seed >> 32) as u32) / f64::from(u32::MAX)
+}
+
 /// `span`, longer or shorter by at most `part` of it, as `seed` has it.
 fn jittered(span: Duration, part: f64, seed: u64) -> Duration {
-    let unit = f64::from((seed >> 32) as u32) / f64::from(u32::MAX);
-    span.mul_f64((1.0 + part * (2.0 * unit - 1.0)).max(0.0))
+    span.mul_f64((1.0 + part * (2.0 * unit(seed) - 1.0)).max(0.0))
 }
 
 #[cfg(test)]

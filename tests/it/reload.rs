@@ -276,7 +276,9 @@ fn a_handshake_that_is_under_way_when_its_listener_goes_gets_a_clean_101() {
     let mut server = backend.accept();
     server.head();
     gateway.reload(&format!("{LISTENER}{route}"));
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    within_a_moment("its loops have let go of it", || {
+        std::net::TcpStream::connect(gateway.address()).is_err()
+    });
     server.send(upgrade_response(""));
     let head = client.head().to_ascii_lowercase();
     assert!(head.starts_with("http/1.1 101 ") && !head.contains("close"), "{head}");

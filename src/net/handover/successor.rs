@@ -144,6 +144,12 @@ impl Successor {
     /// Gives it the sockets: from here on it accepts, and this process must not. It waits until what is returned is
     /// dropped, so that the service manager can be told first.
     pub fn give(mut self) -> Result<impl Sized, String> {
+        // It may have lost patience since.
+        match wire::receive(&self.channel) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok((Word::Failed { why }, _)) => return Err(why),
+            Ok(_) | Err(_) => return Err("the new process ended after all".into()),
+        }
         if let Err(error) = wire::send(&self.channel, &Word::Yours, &[]) {
             return Err(format!("the new process ended after all: {error}"));
         }

@@ -30,7 +30,7 @@ impl Splice {
             self.armed = None;
         }
         let now = moment(Instant::now());
-        self.hear_the_news();
+        self.hear_the_news(now);
         self.tapped.take_if(|tapped| !tapped.is_wanted());
         self.look_at_the_clock(now);
         let mut turns = Pair { client: true, backend: true };
@@ -58,12 +58,12 @@ impl Splice {
     }
 
     /// Whatever was told from outside, besides orders.
-    fn hear_the_news(&mut self) {
+    fn hear_the_news(&mut self, now: Moment) {
         let Some(news) = self.session.as_ref().and_then(|session| session.handle().take_news()) else {
             return;
         };
         if let Some(rules) = news.rules {
-            self.follow(rules);
+            self.follow(rules, now);
         }
         for tap in news.taps {
             self.tap(tap);
@@ -84,8 +84,8 @@ impl Splice {
     }
 
     /// The configuration was reloaded. What the old rates held back may go at once, if the new ones let it.
-    fn follow(&mut self, rules: Arc<Rules>) {
-        self.relay.follow(rules);
+    fn follow(&mut self, rules: Arc<Rules>, now: Moment) {
+        self.relay.follow(rules, now);
         for side in Side::BOTH {
             let leg = &mut self.legs[side];
             leg.unshown |= leg.paused_until.take().is_some();

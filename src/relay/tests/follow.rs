@@ -112,3 +112,25 @@ fn an_age_counts_from_the_opening() {
     let backend = vec![close(1001, "age").ours()];
     check(still(), &steps, Pair { client, backend }, ended(By::Gateway, "age", 1012, "age"));
 }
+
+/// An age that is new, and that hundreds of thousands of sessions may be past: they must not all go in one moment.
+#[test]
+fn who_is_too_old_already_goes_within_the_jitter() {
+    let mut ended = Vec::new();
+    for seed in [0, u64::MAX / 3, u64::MAX] {
+        let mut sim = Sim::with_seed(still(), false, seed);
+        let mut aged = still();
+        aged.timeouts.max_connection_age = Some(secs(100));
+        aged.timeouts.max_connection_age_jitter = 0.5;
+        sim.play(&[Wait(1_000_000), Follows(Box::new(aged))]);
+        let mut waited = 0;
+        while sim.frames(Client).is_empty() {
+            sim.play(&[Wait(1_000)]);
+            waited += 1;
+            assert!(waited <= 51, "seed {seed}");
+        }
+        ended.push(waited);
+    }
+    ended.dedup();
+    assert_eq!(ended.len(), 3, "{ended:?}");
+}

@@ -92,7 +92,7 @@ impl Sim {
                 Step::Wait(millis) => self.advance(Duration::from_millis(*millis)),
                 Step::Ordered(order, code) => self.relay.end(*order, *code, self.now),
                 Step::Follows(rules) => {
-                    self.relay.follow(Arc::new(Rules::clone(rules)));
+                    self.relay.follow(Arc::new(Rules::clone(rules)), self.now);
                     // A pause was the old rates' word.
                     self.legs.client.paused = None;
                 }
