@@ -42,14 +42,19 @@ struct Looker {
     frames: Receiver<Looked>,
     /// Whether it asked for payload.
     payload: bool,
-    peer: Arc<str>,
+    /// It ends with the address that it came by, too.
+    caller: Caller,
     session: u64,
     _place: OwnedSemaphorePermit,
 }
 
 impl Drop for Looker {
     fn drop(&mut self) {
-        tracing::info!(peer = &*self.peer, session = self.session, "admin: a session is not tapped any more");
+        tracing::info!(
+            peer = &*self.caller.peer,
+            session = self.session,
+            "admin: a session is not tapped any more"
+        );
     }
 }
 
@@ -71,11 +76,11 @@ impl Desk {
             )
         })?;
         let (tap, frames) = Tap::new(payload);
-        let (peer, session) = (caller.peer.clone(), handle.number());
+        let (peer, session) = (&*caller.peer, handle.number());
         let request = handle.facts().map_or("", |facts| &facts.id);
-        tracing::warn!(peer = &*peer, session, id = request, payload, "admin: a session is tapped");
+        tracing::warn!(peer, session, id = request, payload, "admin: a session is tapped");
         handle.tap(tap);
-        let looker = Looker { frames, payload: payload > 0, peer, session, _place: place };
+        let looker = Looker { frames, payload: payload > 0, caller: caller.clone(), session, _place: place };
         let lines = stream::unfold(looker, |mut looker| async move {
             let text = looker.next().await?;
             Some((Ok::<_, Infallible>(Frame::data(text)), looker))
@@ -90,7 +95,12 @@ impl Looker {
     /// What has passed since, as lines.
     async fn next(&mut self) -> Option<Bytes> {
         let mut seen = Vec::new();
-        if self.frames.recv_many(&mut seen, TOGETHER).await == 0 {
+        let count = tokio::select! {
+            biased;
+            () = self.caller.stop.cancelled() => return None,
+            count = self.frames.recv_many(&mut seen, TOGETHER) => count,
+        };
+        if count == 0 {
             return None;
         }
         let lines = seen.iter().flat_map(|looked| show(looked, self.payload));

@@ -83,8 +83,19 @@ fn show_headers(headers: &[(HeaderName, HeaderValue)]) -> Value {
 
 /// Words in the names of headers that carry secrets. Too much is redacted rather than too little: whoever may see the file
 /// can see the value there.
-const TELLING: [&str; 10] =
-    ["auth", "cookie", "token", "secret", "key", "password", "credential", "session", "signature", "ticket"];
+const TELLING: [&str; 11] = [
+    "auth",
+    "cookie",
+    "token",
+    "secret",
+    "key",
+    "pass",
+    "credential",
+    "session",
+    "signature",
+    "ticket",
+    "jwt",
+];
 
 fn is_secret(name: &str, value: &str) -> bool {
     let scheme = value.split(' ').next().unwrap_or_default().to_ascii_lowercase();
@@ -154,6 +165,7 @@ mod tests {
             [[backend]]
             name = "b"
             servers = ["ws://a:1"]
+            health = { path = "/health?token=SECRET" }
             sticky = { cookie = "c", secret = "SECRETSECRETSECRETSECRETSECRETSECRET" }
             [[route]]
             backend = "b"

@@ -146,7 +146,7 @@ pub const BACKEND: &[Setting<Backend>] = &[
     ("send_proxy", |it| word(it.send_proxy == SendProxy::V2, "v2", "off")),
     ("on_server_down", |it| word(it.on_server_down == OnServerDown::Close, "close", "keep")),
     ("health.kind", |it| probed(it, |health| Some(health.kind.to_string()))),
-    ("health.path", |it| probed(it, |health| Some(health.path.clone()))),
+    ("health.path", |it| probed(it, |health| Some(without_values(&health.path)))),
     ("health.interval", |it| probed(it, |health| span(Some(health.interval)))),
     ("health.timeout", |it| probed(it, |health| span(Some(health.timeout)))),
     ("health.fall", |it| probed(it, |health| Some(health.fall.to_string()))),
@@ -249,6 +249,11 @@ fn asked(route: &Route, show: impl FnOnce(&ForwardAuth) -> Option<String>) -> Op
 
 fn stuck(backend: &Backend, show: impl FnOnce(&Sticky) -> Option<String>) -> Option<String> {
     backend.sticky.as_ref().and_then(show)
+}
+
+/// A probe may carry a token in its query.
+fn without_values(path: &str) -> String {
+    path.split_once('?').map_or_else(|| path.into(), |(path, _)| format!("{path}?…"))
 }
 
 fn probed(backend: &Backend, show: impl FnOnce(&HealthSettings) -> Option<String>) -> Option<String> {

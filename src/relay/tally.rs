@@ -72,7 +72,8 @@ impl Meters {
     }
 
     pub fn add_throttled(&self, span: Duration) {
-        let millis = u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
+        // Up, as timers do: many short waits are a long one.
+        let millis = u32::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
         let before = self.throttled_millis.load(Ordering::Relaxed);
         self.throttled_millis.store(before.saturating_add(millis), Ordering::Relaxed);
     }
@@ -149,6 +150,13 @@ impl RunningTally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_short_waits_are_a_long_one() {
+        let meters = Meters::default();
+        (0..1000).for_each(|_| meters.add_throttled(Duration::from_micros(900)));
+        assert_eq!(meters.throttled(), Duration::from_secs(1));
+    }
 
     #[test]
     fn a_session_pays_little_for_its_figures() {

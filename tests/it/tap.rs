@@ -172,3 +172,23 @@ fn taps_are_few_and_of_sessions_that_there_are() {
     });
     drop(ends);
 }
+
+/// An address that is closed tells nothing any more.
+#[test]
+fn a_tap_ends_with_the_admin_address() {
+    let backend = Backend::start();
+    let config = |admin: &str| {
+        format!("[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"{}\"\n{admin}", backend.url())
+    };
+    let gateway = Gateway::start(&config(ADMIN));
+    let bench = Bench { gateway, backend };
+    let admin = Admin::of(&bench.gateway);
+    let mut ends = bench.open();
+    let mut tap = Tap::open(&bench, &admin, "?payload=16");
+    let without =
+        format!("[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"{}\"\n", bench.backend.url());
+    bench.gateway.reload(&without);
+    bench.gateway.wait_for("over", |line| line["message"] == "admin: a session is not tapped any more");
+    ends.exchange("secret");
+    assert!(!String::from_utf8_lossy(&tap.raw.rest()).contains("c2VjcmV0"));
+}
