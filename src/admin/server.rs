@@ -6,8 +6,8 @@ use super::guard::Door;
 use crate::latest::Latest;
 use crate::net::admin::{self, AdminSettings, MAX_CONNECTIONS, TokenFile};
 use crate::net::listen::{Bind, Bound, Listener};
+use crate::net::socket::Socket;
 use crate::net::sockets::Sockets;
-use crate::net::stream::Socket;
 use http::header::{self, HeaderValue};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
@@ -144,16 +144,16 @@ async fn accept(listener: Listener, hall: Arc<Hall>, tasks: TaskTracker) {
 
 /// A client of a unix socket has no address, but the kernel knows whose process it is.
 fn name_of(socket: &Socket, address: Option<SocketAddr>) -> String {
-    match (socket, address) {
+    match (socket.unix(), address) {
         (_, Some(address)) => address.to_string(),
-        (Socket::Unix(unix), None) => match unix.peer_cred() {
+        (Some(unix), None) => match unix.peer_cred() {
             Ok(who) => match who.pid() {
                 Some(pid) => format!("unix uid={} pid={pid}", who.uid()),
                 None => format!("unix uid={}", who.uid()),
             },
             Err(_) => "unix".into(),
         },
-        (Socket::Tcp(_), None) => "unknown".into(),
+        (None, None) => "unknown".into(),
     }
 }
 
@@ -253,7 +253,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_caller_that_takes_nothing_is_given_up() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let mut patient = Patient { socket: Socket::Unix(ours), stalled: None };
+        let mut patient = Patient { socket: ours.into(), stalled: None };
         let write = async {
             let since = tokio::time::Instant::now();
             let error = loop {

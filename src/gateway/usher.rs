@@ -4,7 +4,7 @@ use super::answer::{log_turned_away, raw_refusal};
 use super::{Connection, Gateway, Visit};
 use crate::moment::Moment;
 use crate::net::doorstep::Doorstep;
-use crate::net::stream::Socket;
+use crate::net::socket::Socket;
 use crate::observe::sparing::Sparing;
 use crate::policy::counts::{Counted, Counts, Key};
 use crate::policy::crowd::Crowd;

@@ -1,6 +1,6 @@
 //! Listening sockets, made here or somewhere else, on their way to the event loops that serve them.
 
-use super::stream::tune;
+use super::socket::tune;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 use std::fmt;
 use std::fs::Permissions;

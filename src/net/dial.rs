@@ -1,7 +1,8 @@
 //! A connection to a backend, ready for its first byte of HTTP: name, socket, TLS, all under one deadline.
 
 use super::proxy_protocol::header;
-use super::stream::{ReadAhead, Socket, Stream};
+use super::socket::Socket;
+use super::stream::{ReadAhead, Stream};
 use super::tls::client_config;
 use crate::backend::pool::Address;
 use crate::backend::{Backend, SendProxy, Server, Weighted, bare};
@@ -96,10 +97,10 @@ impl Dialer {
         };
         let connected = match address {
             Address::Tcp(address) => {
-                timeout_at(deadline, TcpStream::connect(address)).await.map(|tcp| tcp.map(Socket::Tcp))
+                timeout_at(deadline, TcpStream::connect(address)).await.map(|tcp| tcp.map(Socket::from))
             }
             Address::Unix(path) => {
-                timeout_at(deadline, UnixStream::connect(path)).await.map(|unix| unix.map(Socket::Unix))
+                timeout_at(deadline, UnixStream::connect(path)).await.map(|unix| unix.map(Socket::from))
             }
         };
         let mut socket = connected.map_err(|_| late())?.map_err(|error| self.unreachable(&error))?;

@@ -3,7 +3,7 @@
 //! It costs one write that either succeeds at once or is not made. A few of the connections are then kept for a moment,
 //! so that the answer arrives; in a flood the others are closed at once.
 
-use super::stream::Socket;
+use super::socket::Socket;
 use socket2::SockRef;
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -35,10 +35,7 @@ impl Doorstep {
     /// Answers now. What is left to do, if anything, is to be spawned: a socket closed with unread bytes in it is reset,
     /// and the reset can overtake the answer (RFC 9112 9.6).
     pub fn answer(&self, socket: Socket, answer: &[u8]) -> Option<impl Future<Output = ()> + use<>> {
-        let raw = match &socket {
-            Socket::Tcp(tcp) => SockRef::from(tcp),
-            Socket::Unix(unix) => SockRef::from(unix),
-        };
+        let raw = SockRef::from(&socket);
         // Nothing was ever sent on it: there is room for this, or the connection is gone.
         let is_sent = raw.send(answer).is_ok_and(|sent| sent == answer.len());
         if !is_sent || raw.shutdown(Shutdown::Write).is_err() {
@@ -72,7 +69,7 @@ mod tests {
     fn pair() -> (Socket, std::os::unix::net::UnixStream) {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        (Socket::Unix(UnixStream::from_std(ours).unwrap()), theirs)
+        (UnixStream::from_std(ours).unwrap().into(), theirs)
     }
 
     fn read(mut client: std::os::unix::net::UnixStream) -> String {

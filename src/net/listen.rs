@@ -3,7 +3,7 @@
 
 use super::bound::{Listening, Place, Served};
 use super::proxy_protocol::ProxyProtocol;
-use super::stream::Socket;
+use super::socket::Socket;
 use super::tls::TlsSettings;
 use crate::policy::crowd::CrowdLimits;
 use std::io;
@@ -72,8 +72,8 @@ impl Listener {
 
     /// Our end of a connection that it accepted. Only a listener on every address of the machine has to ask.
     pub fn own_end(&self, accepted: &Socket) -> Option<SocketAddr> {
-        match (self.place.at(), accepted) {
-            (Bind::Tcp(address), Socket::Tcp(tcp)) if address.ip().is_unspecified() => {
+        match (self.place.at(), accepted.tcp()) {
+            (Bind::Tcp(address), Some(tcp)) if address.ip().is_unspecified() => {
                 Some(tcp.local_addr().map_or(*address, canonical))
             }
             (Bind::Tcp(address), _) => Some(*address),
@@ -88,9 +88,9 @@ impl Listener {
             let accepted = match &*self.served {
                 Served::Tcp(tcp) => {
                     let accepted = tcp.accept().await;
-                    accepted.map(|(stream, peer)| (Socket::Tcp(stream), Some(canonical(peer))))
+                    accepted.map(|(stream, peer)| (stream.into(), Some(canonical(peer))))
                 }
-                Served::Unix(unix) => unix.accept().await.map(|(stream, _)| (Socket::Unix(stream), None)),
+                Served::Unix(unix) => unix.accept().await.map(|(stream, _)| (stream.into(), None)),
             };
             match accepted {
                 Ok(accepted) => return accepted,
@@ -149,9 +149,9 @@ mod tests {
         let (accepted, peer) = listener.accept().await;
         assert_eq!(peer, Some(client.local_addr().unwrap()));
         assert_eq!(listener.own_end(&accepted), Some(address));
-        let Socket::Tcp(accepted) = accepted else { panic!("no TCP") };
+        let Some(accepted) = accepted.tcp() else { panic!("no TCP") };
         assert!(accepted.nodelay().unwrap());
-        let accepted = SockRef::from(&accepted);
+        let accepted = SockRef::from(accepted);
         assert!(accepted.keepalive().unwrap());
         assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
         assert_eq!(accepted.tcp_keepalive_interval().unwrap(), Duration::from_secs(15));

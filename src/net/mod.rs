@@ -1,6 +1,7 @@
 //! Sockets: everything that touches the network lives here.
 
 pub mod pem;
+pub mod socket;
 pub mod tls_server;
 pub mod stream;
 pub mod proxy_protocol;

@@ -1,23 +1,16 @@
 //! The one stream type of the gateway: TCP or unix socket, in the clear or under TLS, on either leg. hyper serves it,
 //! and after the upgrade the splice owns it.
 
+use super::socket::Socket;
 use super::tls_server::TlsServer;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
-
-/// A socket.
-#[derive(Debug)]
-pub enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
 
 /// A socket, perhaps under TLS. The TLS state is large and rare enough to live on the heap.
 #[derive(Debug)]
@@ -45,35 +38,31 @@ thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; AHEAD].into());
 }
 
-impl Socket {
-    /// For a connection that is silent for `quiet` at the most while all is well.
-    pub fn tune(&self, quiet: Duration) {
-        if let Socket::Tcp(tcp) = self {
-            tune(SockRef::from(tcp), quiet);
-        }
-    }
-}
-
-/// When TCP asks whether a silent peer is still there.
-const ASK_AFTER: Duration = Duration::from_secs(60);
-
-/// `TCP_NODELAY`, for a gateway writes whole frames and has nothing to wait for; TCP keepalive, for peers that vanish
-/// where no heartbeat of ours comes first. That varies a little, so it has to be well before.
-pub fn tune(socket: SockRef<'_>, quiet: Duration) {
-    let _ = socket.set_tcp_nodelay(true);
-    if quiet > ASK_AFTER / 2 {
-        let keepalive =
-            TcpKeepalive::new().with_time(ASK_AFTER).with_interval(Duration::from_secs(15)).with_retries(4);
-        let _ = socket.set_tcp_keepalive(&keepalive);
-    }
-}
-
 impl Stream {
     /// The TCP socket, where nothing stands between it and the bytes of the stream.
-    pub fn plain_tcp(&self) -> Option<&TcpStream> {
+    pub fn plain_tcp(&mut self) -> Option<&mut Socket> {
         match self {
-            Stream::Plain(Socket::Tcp(tcp)) => Some(tcp),
+            Stream::Plain(socket) if socket.tcp().is_some() => Some(socket),
             _ => None,
+        }
+    }
+
+    /// From now on all polls come with the same waker: see [`Socket::settle`].
+    pub fn settle(&mut self) {
+        match self {
+            Stream::Plain(socket) => socket.settle(),
+            Stream::TlsServer(tls) => tls.socket_mut().settle(),
+            Stream::TlsClient(tls) => tls.get_mut().0.socket.settle(),
+        }
+    }
+
+    /// A read would find nothing now, and who waits for more will be woken.
+    pub fn is_exhausted(&self) -> bool {
+        match self {
+            Stream::Plain(socket) => socket.is_exhausted(),
+            Stream::TlsServer(tls) => tls.is_drained() && tls.socket().is_exhausted(),
+            // What it has decrypted already, it does not tell.
+            Stream::TlsClient(_) => false,
         }
     }
 
@@ -85,7 +74,7 @@ impl Stream {
             Stream::TlsServer(tls) => tls.socket(),
             Stream::TlsClient(tls) => &tls.get_ref().0.socket,
         };
-        if let Socket::Tcp(tcp) = socket {
+        if let Some(tcp) = socket.tcp() {
             let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
         }
     }
@@ -144,15 +133,6 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Socket::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Socket::Unix(unix) => Pin::new(unix).poll_read(cx, buf),
-        }
-    }
-}
-
 /// `$on` is the pattern that binds `$inner`, the writer inside.
 macro_rules! delegate_write {
     ($type:ty, $($on:pat => $inner:expr),+) => {
@@ -194,7 +174,6 @@ macro_rules! delegate_write {
     };
 }
 
-delegate_write!(Socket, Self::Tcp(inner) => inner, Self::Unix(inner) => inner);
 delegate_write!(ReadAhead, Self { socket, .. } => socket);
 delegate_write!(
     Stream,
@@ -202,18 +181,3 @@ delegate_write!(
     Self::TlsServer(inner) => inner,
     Self::TlsClient(inner) => inner
 );
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tcp_asks_where_no_heartbeat_does() {
-        for (quiet, asks) in [(25, false), (30, false), (31, true), (u64::MAX, true)] {
-            let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-            tune(SockRef::from(&listener), Duration::from_secs(quiet));
-            let socket = SockRef::from(&listener);
-            assert_eq!((socket.tcp_nodelay().unwrap(), socket.keepalive().unwrap()), (true, asks), "{quiet}");
-        }
-    }
-}

@@ -8,6 +8,7 @@ use crate::moment::Moment;
 impl Relay {
     /// Looks at the clock.
     pub fn tick(&mut self, now: Moment) {
+        self.at_ease = false;
         if let Some(closing) = &self.closing {
             if closing.deadline <= now {
                 self.stop_waiting(now);

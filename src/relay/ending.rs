@@ -8,6 +8,7 @@ use crate::moment::Moment;
 impl Relay {
     /// The first reason to end is the one that is reported.
     pub(super) fn begin(&mut self, by: By, cause: Cause, about: Option<Side>, close: &Close, now: Moment) {
+        self.at_ease = false;
         if self.closing.is_none() {
             let lived = now.since(self.opened);
             let outcome = Outcome { by, cause, about, close: close.clone(), lived };

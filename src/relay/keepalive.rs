@@ -118,6 +118,11 @@ impl Keepalive {
         self.pong.is_some() || self.ping_due
     }
 
+    /// Nothing is to be said, and no sign of life is waited for.
+    pub(super) fn is_at_ease(&self) -> bool {
+        !self.wants_to_say() && self.asked.is_none()
+    }
+
     /// The frame of ours that goes to this leg next, at a boundary, while it can be written.
     pub(super) fn say(&mut self, now: Moment) -> Option<Control> {
         if let Some(pong) = self.pong.take() {

@@ -96,6 +96,8 @@ pub struct Relay {
     /// Since when the client's unfinished message is under way.
     message_since: Option<Moment>,
     closing: Option<Box<Closing>>,
+    /// See [`Relay::is_at_ease`]. Whatever happens besides whole messages ends it.
+    at_ease: bool,
     finished: bool,
     ends_by: Moment,
 }
@@ -152,6 +154,7 @@ impl Relay {
             client_spoke: false,
             message_since: None,
             closing: None,
+            at_ease: false,
             finished: false,
             ends_by: now,
             rules,
@@ -160,6 +163,9 @@ impl Relay {
 
     /// The next effect, given the unread bytes that came from `from`.
     pub fn step(&mut self, from: Side, unread: &[u8], now: Moment) -> Effect {
+        if self.at_ease {
+            return self.walk(from, unread, now);
+        }
         if self.finished {
             return Effect::Idle;
         }
@@ -171,11 +177,22 @@ impl Relay {
             self.ends_by = closing.deadline;
             return Effect::Finish(closing.outcome);
         }
-        match self.legs[from].hearing {
+        let effect = match self.legs[from].hearing {
             Hearing::Open => self.walk(from, unread, now),
             _ if unread.is_empty() => Effect::Idle,
             _ => Effect::Discard { n: unread.len() },
+        };
+        if effect == Effect::Idle {
+            let is_whole = self.closing.is_none() && self.message_since.is_none();
+            self.at_ease = is_whole && Side::BOTH.iter().all(|side| self.legs[*side].is_at_ease());
         }
+        effect
+    }
+
+    /// Nobody waits for anything: we have nothing to say, nothing that we said wants an answer, no message of the client's
+    /// is cut off. While that lasts, deadlines only move away.
+    pub fn is_at_ease(&self) -> bool {
+        self.at_ease
     }
 
     /// Bytes came from `from`.
@@ -186,6 +203,7 @@ impl Relay {
     /// The stream of `side` ended or broke. To be reported once all that was read of it was shown and let go, pauses
     /// included: what comes after the end is thrown away.
     pub fn lost(&mut self, side: Side, how: Lost, now: Moment) {
+        self.at_ease = false;
         let before = std::mem::replace(&mut self.legs[side].hearing, Hearing::Gone);
         if before == Hearing::Open || how == Lost::Broke {
             self.legs[side].saying = Saying::Cut;
@@ -202,6 +220,10 @@ impl Relay {
 
     /// How the output of `to` stands after the driver tried to write it.
     pub fn output(&mut self, to: Side, blocked: bool, progressed: bool, now: Moment) {
+        if self.at_ease && !blocked {
+            return;
+        }
+        self.at_ease = false;
         let leg = &mut self.legs[to];
         // What an idle socket takes in proves nothing: only its buffer was free.
         if progressed && leg.blocked_since.is_some() {
@@ -218,6 +240,10 @@ impl Relay {
     /// The driver stops (`true`) or resumes reading `from`, for reasons of ours. What the peer fails to say meanwhile
     /// is not held against it.
     pub fn hold(&mut self, from: Side, held: bool, now: Moment) {
+        if self.at_ease && !held {
+            return;
+        }
+        self.at_ease = false;
         let leg = &mut self.legs[from];
         if held {
             leg.held_since.get_or_insert(now);
@@ -280,6 +306,7 @@ impl Relay {
     /// From now on the session follows other rules: the configuration was reloaded. What was decided stays decided; a
     /// message that is under way is measured by the new limits from its next frame on.
     pub fn follow(&mut self, rules: Arc<Rules>, now: Moment) {
+        self.at_ease = false;
         for side in Side::BOTH {
             let keepalive = &mut self.legs[side].keepalive;
             keepalive.ask_after(quiet_limit(&rules, side, keepalive.seed()));
@@ -306,6 +333,14 @@ impl Relay {
 impl Leg {
     fn close_with(&mut self, close: Close) {
         self.saying.close_with(close);
+    }
+
+    fn is_at_ease(&self) -> bool {
+        self.hearing == Hearing::Open
+            && self.saying == Saying::Open
+            && self.blocked_since.is_none()
+            && self.held_since.is_none()
+            && self.keepalive.is_at_ease()
     }
 }
 

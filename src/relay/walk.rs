@@ -80,13 +80,16 @@ impl Relay {
         }
         match run {
             0 => Effect::Idle,
-            n if self.legs[!from].saying.is_over() => Effect::Discard { n },
+            n if !self.at_ease && self.legs[!from].saying.is_over() => Effect::Discard { n },
             n => Effect::Forward { n },
         }
     }
 
     /// A frame of our own goes to this side as soon as it is between frames. Data does not change that.
     fn waits_for_a_boundary(&self, to: Side) -> bool {
+        if self.at_ease {
+            return false;
+        }
         let leg = &self.legs[to];
         match leg.saying {
             Saying::Due(_) => true,
@@ -139,7 +142,10 @@ impl Relay {
             self.client_spoke = true;
             match (began, ended) {
                 (_, true) => self.message_since = None,
-                (true, false) => self.message_since = Some(now),
+                (true, false) => {
+                    self.message_since = Some(now);
+                    self.at_ease = false;
+                }
                 (false, false) => {}
             }
             if let Some(limit) = self.rules.rates.messages.filter(|_| began) {
@@ -204,6 +210,7 @@ impl Relay {
     }
 
     fn control(&mut self, from: Side, header: Header, rest: &[u8], now: Moment) -> Effect {
+        self.at_ease = false;
         let n = header.size + header.len as usize;
         let mut held = [0; MAX_CONTROL_PAYLOAD];
         let payload = &mut held[..header.len as usize];

@@ -132,7 +132,7 @@ impl Outbox {
     }
 
     /// Whether anything left the pipe. It is given back once nothing is in it.
-    fn empty_pipe(&mut self, stream: &Stream, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn empty_pipe(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> io::Result<bool> {
         let (Some(pipe), Some(tcp)) = (&mut self.pipe, stream.plain_tcp()) else {
             return Ok(false);
         };

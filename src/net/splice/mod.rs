@@ -68,6 +68,8 @@ pub struct Splice {
     relay: Relay,
     timer: Pin<Box<Sleep>>,
     armed: Option<Moment>,
+    /// The relay was at ease when the timer was set: as long as it is, its deadlines only move away.
+    armed_at_ease: bool,
     /// The relay was told of something besides bytes, and may have something to say to it.
     stirred: bool,
     /// Until it is finished.
@@ -105,6 +107,7 @@ impl Splice {
             relay: Relay::new(rules, opening, session.meters()),
             timer: Box::pin(tokio::time::sleep_until(instant)),
             armed: None,
+            armed_at_ease: false,
             stirred: false,
             session: Some(session),
             obeyed: false,
@@ -134,9 +137,18 @@ impl Splice {
         let sent = self.flush(from, cx, now) | self.flush(!from, cx, now);
         match (flushed || sent || ended, moved) {
             (true, _) => Moved::Both,
-            (false, true) => Moved::Itself,
-            (false, false) => Moved::Nothing,
+            (false, true) if !self.is_at_rest(from) => Moved::Itself,
+            (false, _) => Moved::Nothing,
         }
+    }
+
+    /// Everything that came from `from` has gone its way, and the event loop will tell when there is more.
+    fn is_at_rest(&self, from: Side) -> bool {
+        let leg = &self.legs[from];
+        leg.stream.is_exhausted()
+            && leg.is_drained()
+            && leg.paused_until.is_none()
+            && self.legs[!from].out.is_clear()
     }
 
     /// One read behind what is unread, and what the relay makes of it. Whether anything moved.

@@ -3,14 +3,13 @@
 //! The worker owns a few and lends them; an idle session has none. While a slow reader keeps one, the kernel holds what is
 //! in it, so both their number and their size are bounded. Where there is none to be had, bytes are copied as ever.
 
+use crate::net::socket::Socket;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll, ready};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 
 /// What fits into a pipe, if it comes in whole pages: the most that Linux gives to anybody. It is counted in pieces of what
 /// was received, which are seldom whole, so less than this would go at a time, and that would cost more than copying.
@@ -60,31 +59,21 @@ impl Pipe {
     }
 
     /// Takes in what `from` has, `at_most` so much. Nothing, if its stream has ended or is broken.
-    pub(super) fn poll_fill(&mut self, from: &TcpStream, at_most: u64, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(Ends { writer, .. }) = &self.ends else {
-            return Poll::Ready(());
-        };
-        let at_most = usize::try_from(at_most).unwrap_or(SIZE).min(SIZE);
-        while ready!(from.poll_read_ready(cx)).is_ok() {
-            match from.try_io(Interest::READABLE, || pump(from, writer, at_most)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                moved => {
-                    self.held += moved.unwrap_or(0);
-                    break;
-                }
-            }
+    pub(super) fn poll_fill(&mut self, from: &mut Socket, at_most: u64, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(Ends { writer, .. }) = &self.ends {
+            let at_most = usize::try_from(at_most).unwrap_or(SIZE).min(SIZE);
+            let moved = ready!(from.poll_read_by(cx, |from| pump(from, writer, at_most)));
+            self.held += moved.unwrap_or(0);
         }
         Poll::Ready(())
     }
 
     /// Until nothing is left in it.
-    pub(super) fn poll_empty(&mut self, to: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_empty(&mut self, to: &mut Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(Ends { reader, .. }) = self.ends.as_ref().filter(|_| self.held > 0) {
-            ready!(to.poll_write_ready(cx))?;
-            match to.try_io(Interest::WRITABLE, || pump(reader, to, self.held)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                moved => self.held -= moved?,
+            match ready!(to.poll_write_by(cx, |to| pump(reader, to, self.held)))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                moved => self.held -= moved,
             }
         }
         Poll::Ready(Ok(()))
@@ -125,20 +114,20 @@ mod tests {
     use super::*;
     use std::future::poll_fn;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     /// Two ends of a TCP connection.
-    async fn connection() -> (TcpStream, TcpStream) {
+    async fn connection() -> (Socket, Socket) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let connecting = TcpStream::connect(listener.local_addr().unwrap());
         let (near, far) = tokio::join!(connecting, listener.accept());
-        (near.unwrap(), far.unwrap().0)
+        (near.unwrap().into(), far.unwrap().0.into())
     }
 
     #[tokio::test]
     async fn what_goes_in_comes_out_and_no_more_than_was_asked_for() {
-        let (mut sender, source) = connection().await;
-        let (sink, mut receiver) = connection().await;
+        let (mut sender, mut source) = connection().await;
+        let (mut sink, mut receiver) = connection().await;
         let sent: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
         let (whole, asked) = (sent.len() + 5, sent.len());
         let writing = tokio::spawn(async move {
@@ -149,10 +138,10 @@ mod tests {
         let mut passed = 0;
         while passed < asked {
             let mut pipe = Pipe::borrow().unwrap();
-            poll_fn(|cx| pipe.poll_fill(&source, (asked - passed) as u64, cx)).await;
+            poll_fn(|cx| pipe.poll_fill(&mut source, (asked - passed) as u64, cx)).await;
             assert!(pipe.held() > 0);
             passed += pipe.held();
-            poll_fn(|cx| pipe.poll_empty(&sink, cx)).await.unwrap();
+            poll_fn(|cx| pipe.poll_empty(&mut sink, cx)).await.unwrap();
             assert_eq!(pipe.held(), 0);
         }
         let (_sender, sent) = writing.await.unwrap();
@@ -160,37 +149,36 @@ mod tests {
         receiver.read_exact(&mut got).await.unwrap();
         assert!(got == sent && passed == asked);
         let mut rest = vec![0; whole - asked];
-        let mut source = source;
         source.read_exact(&mut rest).await.unwrap();
         assert_eq!(rest, b"after");
     }
 
     #[tokio::test]
     async fn an_end_fills_nothing_and_a_broken_sink_is_an_error() {
-        let (sender, source) = connection().await;
+        let (sender, mut source) = connection().await;
         drop(sender);
         let mut pipe = Pipe::borrow().unwrap();
-        poll_fn(|cx| pipe.poll_fill(&source, 100, cx)).await;
+        poll_fn(|cx| pipe.poll_fill(&mut source, 100, cx)).await;
         assert_eq!(pipe.held(), 0);
 
-        let (mut sender, source) = connection().await;
-        let (sink, receiver) = connection().await;
+        let (mut sender, mut source) = connection().await;
+        let (mut sink, receiver) = connection().await;
         sender.write_all(b"abc").await.unwrap();
         socket2::SockRef::from(&receiver).set_linger(Some(std::time::Duration::ZERO)).unwrap();
         drop(receiver);
-        poll_fn(|cx| pipe.poll_fill(&source, 3, cx)).await;
+        poll_fn(|cx| pipe.poll_fill(&mut source, 3, cx)).await;
         assert_eq!(pipe.held(), 3);
-        sink.readable().await.unwrap();
-        assert!(poll_fn(|cx| pipe.poll_empty(&sink, cx)).await.is_err());
+        sink.tcp().unwrap().readable().await.unwrap();
+        assert!(poll_fn(|cx| pipe.poll_empty(&mut sink, cx)).await.is_err());
     }
 
     #[tokio::test]
     async fn a_worker_has_so_many_and_no_more_and_closes_what_still_holds_bytes() {
-        let (mut sender, source) = connection().await;
+        let (mut sender, mut source) = connection().await;
         sender.write_all(b"abc").await.unwrap();
         let mut lent: Vec<Pipe> = (0..MOST).map(|_| Pipe::borrow().unwrap()).collect();
         assert!(Pipe::borrow().is_none());
-        poll_fn(|cx| lent[0].poll_fill(&source, 3, cx)).await;
+        poll_fn(|cx| lent[0].poll_fill(&mut source, 3, cx)).await;
         drop(lent);
         POOL.with_borrow(|pool| assert_eq!((pool.lent, pool.idle.len()), (0, MOST - 1)));
         assert_eq!(Pipe::borrow().unwrap().held(), 0);

@@ -26,13 +26,17 @@ impl Splice {
                 session.handle().register(cx.waker());
             }
             self.registered = Some(cx.waker().clone());
+            for side in Side::BOTH {
+                self.legs[side].stream.settle();
+            }
             // The timer has to learn of it too.
             self.armed = None;
         }
         let now = moment(Instant::now());
         self.hear_the_news(now);
         self.tapped.take_if(|tapped| !tapped.is_wanted());
-        self.look_at_the_clock(now);
+        let ordered = self.ordered();
+        self.look_at_the_clock(ordered, now);
         let mut turns = Pair { client: true, backend: true };
         for _ in 0..TURNS {
             for side in Side::BOTH {
@@ -50,7 +54,7 @@ impl Splice {
             }
             if turns == Pair::default() {
                 self.relay.meters().set_waiting(self.legs.client.out.len() + self.legs.backend.out.len());
-                return self.poll_timer(cx, now);
+                return self.poll_timer(ordered, cx, now);
             }
         }
         cx.waker().wake_by_ref();
@@ -94,8 +98,8 @@ impl Splice {
         self.armed = None;
     }
 
-    fn look_at_the_clock(&mut self, now: Moment) {
-        if let Some(Ordered { order, code, .. }) = self.ordered().filter(|order| moment(order.at) <= now) {
+    fn look_at_the_clock(&mut self, ordered: Option<Ordered>, now: Moment) {
+        if let Some(Ordered { order, code, .. }) = ordered.filter(|ordered| moment(ordered.at) <= now) {
             self.obeyed = true;
             self.relay.end(order, code, now);
             self.stirred = true;
@@ -111,8 +115,12 @@ impl Splice {
 
     /// Sleeps until the next deadline, whoever set it. A deadline that moved away is noticed when the timer fires, not
     /// at every byte.
-    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Moment) -> Poll<()> {
-        let ordered = self.ordered().map(|ordered| moment(ordered.at));
+    fn poll_timer(&mut self, ordered: Option<Ordered>, cx: &mut Context<'_>, now: Moment) -> Poll<()> {
+        let was_at_ease = std::mem::replace(&mut self.armed_at_ease, self.relay.is_at_ease());
+        if was_at_ease && self.armed_at_ease && self.armed.is_some() && ordered.is_none() {
+            return Poll::Pending;
+        }
+        let ordered = ordered.filter(|_| !self.obeyed).map(|ordered| moment(ordered.at));
         let paused = Side::BOTH.iter().filter_map(|side| self.legs[*side].paused_until);
         let exact = paused.chain(ordered).min();
         let deadline = self.relay.deadline();

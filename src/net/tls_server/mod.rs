@@ -110,6 +110,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsServer<S> {
         &self.socket
     }
 
+    pub fn socket_mut(&mut self) -> &mut S {
+        &mut self.socket
+    }
+
+    /// What a read yields next comes from the socket.
+    pub fn is_drained(&self) -> bool {
+        self.unread.is_empty() && !self.peer_ended && self.failed.is_none()
+    }
+
     /// The certificate that the client showed, in DER: in this handshake, or in the one whose session it resumed.
     pub fn client_certificate(&self) -> Option<&[u8]> {
         self.tls.peer_certificates()?.first().map(AsRef::as_ref)

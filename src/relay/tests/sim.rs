@@ -21,6 +21,8 @@ pub struct Sim {
     pub passes_unseen: bool,
     /// The output above which the other leg is not read.
     pub mark: usize,
+    /// The relay's when it was at ease last, by the rules of now.
+    deadline_at_ease: Option<Moment>,
     outcome: Option<Outcome>,
     finishes: usize,
 }
@@ -72,6 +74,7 @@ impl Sim {
             chunk: usize::MAX,
             passes_unseen: false,
             mark: 0,
+            deadline_at_ease: None,
             outcome: None,
             finishes: 0,
         }
@@ -93,6 +96,7 @@ impl Sim {
                 Step::Ordered(order, code) => self.relay.end(*order, *code, self.now),
                 Step::Follows(rules) => {
                     self.relay.follow(Arc::new(Rules::clone(rules)), self.now);
+                    self.deadline_at_ease = None;
                     // A pause was the old rates' word.
                     self.legs.client.paused = None;
                 }
@@ -209,6 +213,7 @@ impl Sim {
             assert!(self.outcome.is_none() || effect == Effect::Idle, "{effect:?} after Finish");
             match effect {
                 Effect::Idle => {
+                    self.watch_ease();
                     let leftover = self.legs[from].unread.len();
                     assert!(
                         self.outcome.is_some() || leftover <= LEFTOVER,
@@ -245,6 +250,18 @@ impl Sim {
             }
         }
         panic!("more than {most} effects and no Idle");
+    }
+
+    /// While the relay is at ease, its deadlines only move away, whatever happened in between: a driver that has one of
+    /// them set need not ask again.
+    fn watch_ease(&mut self) {
+        if !self.relay.is_at_ease() {
+            return;
+        }
+        let never = Moment::from_nanos(u64::MAX);
+        let deadline = self.relay.deadline().unwrap_or(never);
+        let before = self.deadline_at_ease.replace(deadline);
+        assert!(before.is_none_or(|before| before <= deadline), "{before:?}, then {deadline:?}");
     }
 
     fn dispose(&mut self, from: Side, n: usize) -> Vec<u8> {
