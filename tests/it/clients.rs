@@ -3,7 +3,6 @@
 use crate::support::*;
 use futures_util::{SinkExt, StreamExt};
 use std::net::SocketAddr;
-use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -165,7 +164,7 @@ fn pings_of_both_sides() {
         let backend = tungstenite_backend().await;
         let gateway = Gateway::in_front_of_address(
             backend,
-            "heartbeat = { ping_interval = \"200ms\", backend_ping_interval = \"200ms\", pong_timeout = \"2s\" }",
+            "heartbeat = { ping_interval = \"200ms\", backend_ping_interval = \"200ms\", pong_timeout = \"10s\" }",
         );
         let mut socket = tungstenite_client(gateway.address()).await;
         socket.send(tungstenite::Message::Ping("mine".into())).await.unwrap();
@@ -182,9 +181,7 @@ fn pings_of_both_sides() {
         }
         assert_eq!(answered, 1);
         socket.close(None).await.unwrap();
-        let closed = tokio::time::timeout(Duration::from_secs(5), async {
-            while let Some(Ok(_)) = socket.next().await {}
-        });
+        let closed = tokio::time::timeout(SOON, async { while let Some(Ok(_)) = socket.next().await {} });
         closed.await.unwrap();
         let line = gateway.expect_ended("client", "closed");
         assert!(line["backend_pongs"].as_u64().unwrap() >= 3, "{line:#}");

@@ -91,7 +91,7 @@ fn a_close_that_is_never_answered() {
         ends.closes(from, 4000, "bye");
         assert_eq!(ends.hears(from.other(), 4000), "bye");
         assert_eq!(ends.hears(from, 4000), "bye");
-        assert!(since.elapsed() >= Duration::from_millis(250), "{:?}", since.elapsed());
+        assert!(since.elapsed() >= Duration::from_millis(300), "{:?}", since.elapsed());
         ends.both_end();
         let line = bench.gateway.expect_ended(from.word(), "closed");
         assert_eq!(told(&line), (4000, "bye", ""));
@@ -109,7 +109,7 @@ fn a_stream_that_never_ends_is_cut() {
     ends.closes(Peer::Server, 1000, "");
     ends.hears(Peer::Client, 1000);
     let line = bench.gateway.expect_ended("client", "closed");
-    assert!(since.elapsed() < Duration::from_secs(4), "{:?} {line:#}", since.elapsed());
+    assert!(since.elapsed() < AT_ONCE, "{:?} {line:#}", since.elapsed());
 }
 
 /// A socket that is closed with unread bytes in it is reset, and the reset can overtake the Close: whatever an offender

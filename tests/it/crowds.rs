@@ -316,7 +316,7 @@ fn behind_a_unix_socket() {
     let gateway = Gateway::start_in(
         dir,
         &format!(
-            "[[listener]]\nname = \"in\"\nbind = \"unix:in.sock\"\nmax_connections = 3\n\
+            "[[listener]]\nname = \"in\"\nbind = \"unix:in.sock\"\nmax_connections = 5\n\
              max_connections_per_ip = 1\n[[route]]\nbackend = \"{}\"\n",
             backend.url()
         ),
@@ -341,9 +341,10 @@ fn behind_a_unix_socket() {
     let second = admitted(&Ask::new());
     expect_refusal(&mut ask(&Ask::new()), 503, "limit.address");
     gateway.wait_for(detail, |line| line["detail"] == detail);
-    // The listener's own cap holds here too, and before the request.
+    // The listener's own cap holds here too, and before the request. It has room for the two that were sent away, who may
+    // be there for another moment.
     let since = Instant::now();
-    let mut silent: Vec<_> = (0..4).map(|_| Raw::over(UnixStream::connect(&path).unwrap())).collect();
+    let mut silent: Vec<_> = (0..6).map(|_| Raw::over(UnixStream::connect(&path).unwrap())).collect();
     let refused = loop {
         let said = silent.iter_mut().map(|client| {
             client.stream.set_read_timeout(Some(POLL)).unwrap();
@@ -352,7 +353,7 @@ fn behind_a_unix_socket() {
         if let Some(said) = said.into_iter().find(|said| !said.is_empty()) {
             break String::from_utf8(said).unwrap();
         }
-        assert!(since.elapsed() < AT_ONCE);
+        assert!(since.elapsed() < SOON, "nobody was refused");
     };
     assert!(refused.contains("\r\nx-framegate-cause: limit.listener\r\n"), "{refused}");
     drop((first, second, silent));
@@ -417,7 +418,7 @@ fn the_seat_is_given_back_whatever_happens() {
     let one = "max_connections = 1\nmax_connections_per_ip = 1";
     let front = front(
         "max_connections = 1",
-        &format!("{one}\nhandshake_timeout = \"300ms\""),
+        &format!("{one}\nhandshake_timeout = \"2s\""),
         "limits = { max_connections = 1, max_connections_per_ip = 1 }\n\
          [[route]]\npath = \"/nobody\"\nbackend = \"ws://127.0.0.1:1\"\n\
          limits = { max_connections = 1, max_connections_per_ip = 1 }\n\
@@ -476,7 +477,7 @@ fn a_client_that_vanishes_in_tls() {
     authority.sign(&["a.test"]);
     let listener = authority
         .listener(&["a.test"], "")
-        .replace("[listener.tls]", "max_connections = 1\nhandshake_timeout = \"300ms\"\n[listener.tls]");
+        .replace("[listener.tls]", "max_connections = 1\nhandshake_timeout = \"2s\"\n[listener.tls]");
     let front = Front::configured(&format!("{listener}[[route]]\nbackend = \"BACKEND\"\n"));
     let hello = b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03";
     let ways: [fn(Raw); 3] = [drop, Raw::reset, |mut silent| drop(silent.rest())];

@@ -10,13 +10,15 @@ fn shutdown(keys: &str) -> Bench {
     Bench::new(&format!("[shutdown]\n{keys}"))
 }
 
-/// Sends the signal, and returns once the Closes have begun.
+/// Sends the signal, and returns once the Closes have begun. The time is that before the signal: nothing that happens
+/// because of it shows earlier than it may.
 fn begin(bench: &Bench, signal: &str) -> Instant {
+    let since = Instant::now();
     bench.gateway.signal(signal);
     bench.gateway.wait_for("closing sessions", |line| {
         line["message"].as_str().is_some_and(|message| message.starts_with("no longer accepting"))
     });
-    Instant::now()
+    since
 }
 
 /// The client hears of it and answers, the backend hears after it; both streams end.
@@ -31,9 +33,10 @@ fn see_off(mut ends: Ends, code: u16) {
 #[test]
 fn closes_are_spread_and_the_process_ends() {
     const SESSIONS: u32 = 10;
-    let spread = Duration::from_secs(2);
+    // How late who was told may notice: less than the spread, or it would not be seen that the first are told early.
+    let (spread, late) = (Duration::from_secs(4), Duration::from_secs(3));
     for signal in ["TERM", "INT"] {
-        let mut bench = shutdown("close_spread = \"2s\"");
+        let mut bench = shutdown("close_spread = \"4s\"");
         let sessions: Vec<_> = (0..SESSIONS).map(|_| bench.open()).collect();
         let since = begin(&bench, signal);
         let mut told: Vec<_> = std::thread::scope(|scope| {
@@ -54,11 +57,7 @@ fn closes_are_spread_and_the_process_ends() {
         told.sort();
         for (place, at) in (0..).zip(&told) {
             let slot = spread / SESSIONS;
-            let earliest = (slot * place).saturating_sub(Duration::from_millis(150));
-            assert!(
-                *at >= earliest && *at <= slot * (place + 1) + Duration::from_secs(1),
-                "{place}: {told:?}"
-            );
+            assert!(*at >= slot * place && *at <= slot * (place + 1) + late, "{place}: {told:?}");
         }
         for _ in 0..SESSIONS {
             let line = bench.gateway.expect_ended("gateway", "drain");
@@ -76,7 +75,7 @@ fn closes_are_spread_and_the_process_ends() {
 #[test]
 fn everybody_is_told() {
     for _ in 0..12 {
-        let mut bench = shutdown("close_spread = \"1ms\"\ndrain_timeout = \"4s\"");
+        let mut bench = shutdown("close_spread = \"1ms\"\ndrain_timeout = \"10s\"");
         let sessions: Vec<_> = (0..30).map(|_| bench.open()).collect();
         begin(&bench, "TERM");
         for ends in sessions {
@@ -135,19 +134,19 @@ fn the_code_is_the_operators() {
 
 #[test]
 fn accepts_during_the_pre_stop_delay_and_refuses_after() {
-    let mut bench = shutdown("pre_stop_delay = \"1s\"\nclose_spread = \"1s\"");
+    let mut bench = shutdown("pre_stop_delay = \"2s\"\nclose_spread = \"1s\"");
     let mut early = bench.open();
     // Not a whole request yet.
     let request = upgrade_request("/", "");
     let mut waiting = bench.gateway.connect();
     waiting.send(&request[..40]);
+    let since = Instant::now();
     bench.gateway.signal("TERM");
     bench.gateway.wait_for("not ready", |line| line["ready"] == false);
-    let since = Instant::now();
     let late = bench.open();
     early.exchange("nobody was told yet");
     bench.gateway.wait_for("closing sessions", |line| line["spread"].is_string());
-    assert!(since.elapsed() >= Duration::from_millis(900), "{:?}", since.elapsed());
+    assert!(since.elapsed() >= Duration::from_secs(2), "{:?}", since.elapsed());
     // Who was about to ask is answered; a new connection is not even taken.
     waiting.send(&request[40..]);
     let answer = String::from_utf8(waiting.rest()).unwrap();
@@ -206,7 +205,7 @@ fn the_hard_deadline() {
     let since = begin(&bench, "TERM");
     assert_eq!(bench.gateway.exit_code(), Some(0));
     let took = since.elapsed();
-    assert!(took >= Duration::from_millis(650) && took < Duration::from_secs(3), "{took:?}");
+    assert!(took >= Duration::from_millis(700) && took < AT_ONCE, "{took:?}");
     for mut ends in sessions {
         assert_eq!(ends.hears(Peer::Client, 1012), "drain");
         assert_eq!(ends.client.rest(), b"");

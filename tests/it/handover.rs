@@ -367,13 +367,13 @@ fn replace(program: &Path, script: &str) {
 #[test]
 fn a_program_that_is_none_leaves_the_old_process_serving() {
     let servant = Servant::start("echo", Manner::Echo);
-    let (gateway, path) = replaceable("[shutdown]\nhandover_timeout = \"1s\"", &servant);
+    let (gateway, path) = replaceable("[shutdown]\nhandover_timeout = \"3s\"", &servant);
     let pids = path.with_extension("pid");
     let note = format!("echo $$ > {}; ", pids.display());
     for (script, expected) in [
         ("exit 7", "ended before it was ready (exit status: 7)"),
         ("kill -9 $$", "ended before it was ready (signal: 9"),
-        ("exec sleep 600", "no word from the new process within 1s"),
+        ("exec sleep 600", "no word from the new process within 3s"),
         ("echo nonsense >&0; exec sleep 600", "it speaks another language"),
         ("exec sleep 600 <&-", "hung up without a word"),
     ] {

@@ -7,7 +7,7 @@ const PING: u8 = 0x89;
 const PONG: u8 = 0x8A;
 
 /// How late a deadline may be noticed on a busy machine.
-const SLACK: Duration = Duration::from_secs(2);
+const SLACK: Duration = Duration::from_secs(5);
 
 #[test]
 fn answered_here_with_the_exact_payload() {
@@ -77,7 +77,7 @@ fn answered_while_the_backend_is_stalled() {
     let since = Instant::now();
     ends.client.send(ping(b"alive?"));
     assert_eq!(ends.client.expect_frame(PONG), b"alive?");
-    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+    assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
     // Inside a frame of the backend's a pong would be garbage: it comes right behind.
     ends.server.send(&half[..50]);
     ends.client.expect(&half[..50]);
@@ -119,7 +119,8 @@ fn own_pings_are_kept_apart_from_forwarded_ones() {
         let own = near.expect_frame(PING);
         near.send(peer.frame(PONG, &own));
         far.send(peer.other().frame(PING, b"theirs"));
-        assert_eq!(near.expect_frame(PING), b"theirs");
+        // On a busy machine another one of the gateway's may come before it.
+        while near.expect_frame(PING) != b"theirs" {}
         let own = near.expect_frame(PING);
         near.send([peer.frame(PONG, &own), peer.frame(PONG, b"mine"), peer.frame(0x81, b"x")].concat());
         assert_eq!(far.expect_frame(PONG), b"theirs", "settled by the answer to the later ping");
@@ -175,12 +176,12 @@ fn the_silent_are_found() {
         let since = Instant::now();
         let mut ends = bench.open();
         assert_eq!(ends.of(silent).0.expect_frame(PING).len(), 12);
-        assert!(since.elapsed() >= Duration::from_millis(350), "{:?}", since.elapsed());
+        assert!(since.elapsed() >= Duration::from_millis(400), "{:?}", since.elapsed());
         let code = if silent == Peer::Client { 1001 } else { 1012 };
         assert_eq!(ends.hears(silent.other(), code), "timeout.pong");
         let found = since.elapsed();
         assert!(
-            found >= Duration::from_millis(750) && found < Duration::from_millis(840) + SLACK,
+            found >= Duration::from_millis(800) && found < Duration::from_millis(800) + SLACK,
             "{found:?}"
         );
         assert_eq!(ends.hears(silent, 1001), "timeout.pong", "tried, in case it hears");
@@ -194,7 +195,7 @@ fn the_silent_are_found() {
 #[test]
 fn who_answers_is_kept() {
     let bench = Bench::new(
-        "heartbeat = { ping_interval = \"100ms\", backend_ping_interval = \"100ms\", pong_timeout = \"3s\" }",
+        "heartbeat = { ping_interval = \"100ms\", backend_ping_interval = \"100ms\", pong_timeout = \"10s\" }",
     );
     let mut ends = bench.open();
     for _ in 0..4 {
@@ -211,7 +212,7 @@ fn who_answers_is_kept() {
 /// Any byte counts as life, not only pongs.
 #[test]
 fn who_speaks_is_not_asked() {
-    let bench = Bench::new("heartbeat = { ping_interval = \"800ms\", backend_ping_interval = \"none\" }");
+    let bench = Bench::new("heartbeat = { ping_interval = \"3s\", backend_ping_interval = \"none\" }");
     let (mut silent, mut ends) = (bench.open(), bench.open());
     // The silent session is the clock: it is asked.
     silent.client.stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
@@ -245,17 +246,11 @@ fn frozen_under_backpressure() {
         drop(silent);
         bench.expect_gateway_ended("client", "timeout.pong");
     }
-    let frames = std::thread::scope(|scope| {
-        let frames = scope.spawn(|| flood.finish());
-        ends.server.expect(&frame);
-        let mut read = 1;
-        while !frames.is_finished() {
+    let frames = flood.frames();
+    std::thread::scope(|scope| {
+        scope.spawn(|| flood.finish());
+        for _ in 0..frames {
             ends.server.expect(&frame);
-            read += 1;
         }
-        (frames.join().unwrap(), read)
     });
-    for _ in frames.1..frames.0 {
-        ends.server.expect(&frame);
-    }
 }

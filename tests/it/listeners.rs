@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 const IMPATIENT: &str = "[[listener]]\nbind = \"127.0.0.1:0\"\nhandshake_timeout = \"300ms\"\n";
 const ROUTE: &str = "[[route]]\nbackend = \"BACKEND\"\n";
 
-/// Sends these bytes again and again, slowly, until the gateway has enough; how long it had patience.
-fn trickle(client: &mut Raw, bytes: &[u8]) -> Duration {
-    let started = Instant::now();
+/// Sends these bytes again and again, slowly, until the gateway has enough; how long it had patience, from before the
+/// client connected.
+fn trickle(client: &mut Raw, bytes: &[u8], started: Instant) -> Duration {
     client.stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     loop {
         assert!(started.elapsed() < SOON, "no end to the gateway's patience");
@@ -24,31 +24,34 @@ fn trickle(client: &mut Raw, bytes: &[u8]) -> Duration {
     }
 }
 
+/// Of a time that began before the gateway's did: on a busy machine it is longer, and never shorter.
 fn is_the_deadline(took: Duration) {
-    assert!(took >= Duration::from_millis(290) && took < AT_ONCE, "{took:?}");
+    assert!(took >= Duration::from_millis(300) && took < AT_ONCE, "{took:?}");
 }
 
 #[test]
 fn a_head_has_one_deadline() {
     let front = Front::configured(&format!("{IMPATIENT}{ROUTE}"));
-    let mut silent = front.gateway.connect();
     let started = Instant::now();
+    let mut silent = front.gateway.connect();
     silent.expect_end();
     is_the_deadline(started.elapsed());
     assert_eq!(front.gateway.refused()["cause"], "head_timeout");
 
-    let mut stalled = front.send("GET / HTTP/1.1\r\nHost: ga");
     let started = Instant::now();
+    let mut stalled = front.send("GET / HTTP/1.1\r\nHost: ga");
     stalled.expect_end();
     is_the_deadline(started.elapsed());
     assert_eq!(front.gateway.refused()["cause"], "head_timeout");
 
     // A byte now and then is no way around it.
+    let started = Instant::now();
     let mut slow = front.send("GET / HTTP/1.1\r\nHost: gateway.test\r\nX-Slow: ");
-    is_the_deadline(trickle(&mut slow, b"a"));
+    is_the_deadline(trickle(&mut slow, b"a", started));
     assert_eq!(front.gateway.refused()["cause"], "head_timeout");
+    let started = Instant::now();
     let mut slow = front.gateway.connect();
-    is_the_deadline(trickle(&mut slow, b"\r\n"));
+    is_the_deadline(trickle(&mut slow, b"\r\n", started));
     front.backend.expect_no_contact();
 }
 
@@ -59,9 +62,9 @@ fn a_kept_connection_is_not_kept_for_ever() {
     client.send(Ask::plain().bytes());
     let mut server = backend.accept();
     server.head();
+    let started = Instant::now();
     server.send("HTTP/1.1 204 No Content\r\n\r\n");
     client.head();
-    let started = Instant::now();
     client.expect_end();
     is_the_deadline(started.elapsed());
     server.expect_end();
@@ -81,16 +84,17 @@ fn tls_and_the_head_share_the_deadline() {
     let front = Front::configured(&format!("{listener}{ROUTE}"));
     let hello = b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03";
     for begin in [&b""[..], hello] {
-        let mut client = front.gateway.connect();
         let started = Instant::now();
+        let mut client = front.gateway.connect();
         client.send(begin);
         client.rest();
         is_the_deadline(started.elapsed());
         assert_eq!(front.gateway.refused()["cause"], "tls_timeout");
     }
+    let started = Instant::now();
     let mut client = front.gateway.connect();
     client.send(hello);
-    is_the_deadline(trickle(&mut client, b"a"));
+    is_the_deadline(trickle(&mut client, b"a", started));
     assert_eq!(front.gateway.refused()["cause"], "tls_timeout");
     front.backend.expect_no_contact();
 }
@@ -101,17 +105,19 @@ fn a_head_has_what_tls_left_of_the_deadline() {
     authority.sign(&["a.test"]);
     let listener = authority
         .listener(&["a.test"], "")
-        .replace("[listener.tls]", "handshake_timeout = \"600ms\"\n[listener.tls]");
+        .replace("[listener.tls]", "handshake_timeout = \"4s\"\n[listener.tls]");
     let front = Front::configured(&format!("{listener}{ROUTE}"));
     let started = Instant::now();
     let mut tcp = TcpStream::connect(front.gateway.address()).unwrap();
-    // Nothing comes, and time goes by; then TLS, and silence again.
-    tcp.set_read_timeout(Some(Duration::from_millis(450))).unwrap();
+    // Nothing comes, and half of the time goes by; then TLS, and silence again.
+    tcp.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
     tcp.read(&mut [0; 16]).unwrap_err();
+    tcp.set_read_timeout(Some(SOON)).unwrap();
     let mut client = authority.client().over(tcp, "a.test").unwrap();
     let _ = client.stream.read(&mut [0; 16]);
     let took = started.elapsed();
-    assert!(took >= Duration::from_millis(590) && took < Duration::from_millis(1000), "{took:?}");
+    // A head with a deadline of its own would have four seconds from here.
+    assert!(took >= Duration::from_secs(4) && took < Duration::from_secs(6), "{took:?}");
     assert_eq!(front.gateway.refused()["cause"], "head_timeout");
     front.backend.expect_no_contact();
 }
@@ -248,11 +254,13 @@ fn no_descriptor_is_left() {
     let complaint =
         || gateway.wait_for("a complaint", |line| line["message"].to_string().contains("cannot accept"));
     complaint();
-    // From one complaint to the next is a second, in which next to nothing is done.
+    // From one complaint to the next is a second, in which next to nothing is done. Two of them, for we may have heard
+    // the first one late.
     let before = (gateway.ticks(), Instant::now());
     complaint();
+    complaint();
     let (ticks, took) = (gateway.ticks() - before.0, before.1.elapsed());
-    assert!(took >= Duration::from_millis(900), "{took:?}");
+    assert!(took >= Duration::from_secs(1), "{took:?}");
     assert!(u128::from(ticks) * 10 <= took.as_millis() * 3 / 10, "{ticks} ticks in {took:?}");
     client.send(text("still here"));
     server.expect(text("still here"));

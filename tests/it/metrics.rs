@@ -103,14 +103,12 @@ fn pings_are_timed() {
 fn what_waits_and_who_is_made_to_wait() {
     let (bench, scraper) = bench("rate = { messages = { per_second = 5, burst = 1 } }");
     let mut ends = bench.open_narrow();
-    for _ in 0..3 {
-        ends.client.send(text("now"));
-    }
+    ends.client.send(text("now").repeat(3));
     for _ in 0..3 {
         ends.server.expect(text("now"));
     }
     let throttled = scraper.figures().get("framegate_throttled_seconds_total{route=\"test\"}");
-    assert!((0.2..2.0).contains(&throttled), "two messages of five a second: {throttled}");
+    assert!((0.2..4.0).contains(&throttled), "two messages of five a second: {throttled}");
     assert_eq!(scraper.figures().get("framegate_buffered_bytes"), 0.0);
     // The client takes nothing, and so much fits into no socket on the way.
     let mut server = ends.server.stream.try_clone().unwrap();
@@ -170,9 +168,13 @@ fn no_counter_ever_goes_backwards() {
         }
         // Also where an assertion fails: the others are waited for.
         let stop = OnDrop(|| done.store(true, Ordering::Relaxed));
-        let until = Instant::now() + Duration::from_secs(2);
+        let since = Instant::now();
         let (mut before, mut scrapes) = (scraper.figures(), 0);
-        while Instant::now() < until {
+        let is_enough = |scrapes: u32| {
+            scrapes > 20 && sent.load(Ordering::Relaxed) > 100 && since.elapsed() > AT_ONCE / 2
+        };
+        while !is_enough(scrapes) {
+            assert!(since.elapsed() < SOON, "{scrapes} scrapes, {} messages", sent.load(Ordering::Relaxed));
             let now = scraper.figures();
             for (series, value) in before.0.iter().filter(|(series, _)| is_counter(series)) {
                 assert!(now.get(series) >= *value, "{series} was {value} and is {}", now.get(series));
@@ -180,12 +182,10 @@ fn no_counter_ever_goes_backwards() {
             (before, scrapes) = (now, scrapes + 1);
         }
         drop(stop);
-        assert!(scrapes > 20, "{scrapes}");
     });
     let all = sent.load(Ordering::Relaxed) as f64;
     scraper.comes_to("framegate_connections{listener=\"plain\"}", 0.0);
     let (figures, labels) = (scraper.figures(), "{route=\"test\",from=\"client\",opcode=\"text\"}");
-    assert!(all > 100.0, "{all}");
     assert_eq!(figures.get(&format!("framegate_messages_total{labels}")), all);
     assert_eq!(figures.get(&format!("framegate_payload_bytes_total{labels}")), 12.0 * all);
     let opened = figures.get("framegate_sessions_opened_total{route=\"test\"}");

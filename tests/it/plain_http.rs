@@ -176,7 +176,7 @@ fn plain_requests_turned_away() {
 #[test]
 fn a_backend_without_an_answer() {
     let front = Front::new(
-        "timeouts.idle = \"150ms\"\nheartbeat = { ping_interval = \"none\", backend_ping_interval = \"none\" }",
+        "timeouts.idle = \"1s\"\nheartbeat = { ping_interval = \"none\", backend_ping_interval = \"none\" }",
     );
     let mut client = front.send(Ask::plain().bytes());
     let mut server = front.backend.accept();

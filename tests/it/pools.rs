@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A gateway in front of these, with more TOML for the backend and for the file.
 fn gateway(servants: &[&Servant], backend: &str, rest: &str) -> Gateway {
@@ -51,10 +51,17 @@ fn count(gateway: &Gateway, sessions: usize) -> HashMap<String, usize> {
     counts
 }
 
+fn is_failure(line: &Value) -> bool {
+    line["message"].as_str().is_some_and(|message| message.starts_with("server failed"))
+}
+
 fn failed(gateway: &Gateway) -> Value {
-    gateway.wait_for("server failed", |line| {
-        line["message"].as_str().is_some_and(|message| message.starts_with("server failed"))
-    })
+    gateway.wait_for("server failed", is_failure)
+}
+
+/// So far.
+fn has_failed(gateway: &Gateway) -> bool {
+    gateway.has_said(is_failure)
 }
 
 #[test]
@@ -95,22 +102,35 @@ fn a_session_that_ends_makes_room() {
     drop(second);
 }
 
+/// For how long a server is left alone that failed for the first time.
+const LEFT_ALONE: Duration = Duration::from_secs(1);
+
 /// The client of a server that fails in any way gets another one, and never hears of it.
 #[test]
 fn a_server_that_fails_costs_no_client_its_session() {
-    let settings = "upgrade_timeout = \"300ms\"\nbalance = \"round_robin\"";
+    // Long enough for the good one, whatever the machine is busy with.
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let settings = "upgrade_timeout = \"2s\"\nbalance = \"round_robin\"";
     for manner in
         [Manner::Silence, Manner::Garbage, Manner::WrongAccept, Manner::Answer(502), Manner::Answer(503)]
     {
         let [bad, good] = servants([manner, Manner::Serve]);
         let gateway = gateway(&[&bad, &good], settings, "");
+        let earliest_failure =
+            Instant::now() + if manner == Manner::Silence { PATIENCE } else { Duration::ZERO };
         let held: Vec<Raw> = (0..6).map(|_| open(&gateway)).collect();
+        let met = bad.met();
+        // Where all this takes longer than it is left alone, it may be tried again.
+        let most = 1 + earliest_failure.elapsed().as_secs() / LEFT_ALONE.as_secs();
         assert_eq!(count(&gateway, held.len()), HashMap::from([(good.url(), 6)]), "{manner:?}");
         if let Manner::Answer(_) = manner {
-            assert!(bad.met() >= 3, "an application that is busy is no server that failed: {manner:?}");
+            assert!(met >= 3, "an application that is busy is no server that failed: {manner:?}");
         } else {
             assert_eq!(failed(&gateway)["server"], bad.url(), "{manner:?}");
-            assert_eq!(bad.met(), 1, "{manner:?}: it is left alone then");
+            assert!(
+                (1..=most).contains(&(met as u64)),
+                "{manner:?}: it is left alone then, and not tried {met} times"
+            );
         }
     }
 }
@@ -183,11 +203,14 @@ fn a_server_whose_sessions_die_at_once_is_left_alone() {
     let [bad, good] = servants([Manner::HangUp, Manner::Serve]);
     let gateway = gateway(&[&bad, &good], "balance = \"round_robin\"", "");
     let mut held = Vec::new();
-    let mut lost = 0;
-    while lost < 3 {
+    let (begun, mut last, mut lost) = (Instant::now(), Instant::now(), 0);
+    // On a busy machine one of three may not die at once.
+    while lost < 3 || !has_failed(&gateway) {
+        assert!(begun.elapsed() < SOON, "it was never left alone");
+        let before = Instant::now();
         let mut client = open(&gateway);
         if server_of_next(&gateway) == bad.url() {
-            lost += 1;
+            (last, lost) = (before, lost + 1);
             assert_eq!(client.expect_close(1012), "backend_lost");
             client.send(client_frame(0x88, &close_payload(1012, "")));
             drop(client);
@@ -197,8 +220,14 @@ fn a_server_whose_sessions_die_at_once_is_left_alone() {
         }
     }
     assert_eq!(failed(&gateway)["server"], bad.url());
-    let more: Vec<Raw> = (0..4).map(|_| open(&gateway)).collect();
-    assert_eq!(count(&gateway, more.len()), HashMap::from([(good.url(), 4)]));
+    // It failed after its last session had begun: until its time is over everybody goes to the other one.
+    let mut alone = 0;
+    while last.elapsed() < LEFT_ALONE / 2 {
+        held.push(open(&gateway));
+        let server = server_of_next(&gateway);
+        assert!(server == good.url() || last.elapsed() >= LEFT_ALONE, "after {alone} others");
+        alone += 1;
+    }
 }
 
 #[test]
@@ -285,7 +314,8 @@ fn a_name_stands_for_all_its_addresses() {
     assert_eq!(count(&gateway, held.len()), HashMap::from([(label, 4)]));
 }
 
-const PROBES: &str = "[backend.health]\ninterval = \"50ms\"\ntimeout = \"50ms\"\nfall = 2\nrise = 2\n";
+/// Often, so that a server that is down is soon found; and with patience, for on a busy machine a good one may be late.
+const PROBES: &str = "[backend.health]\ninterval = \"50ms\"\ntimeout = \"2s\"\nfall = 2\nrise = 2\n";
 
 fn probes_say(gateway: &Gateway, word: &str, server: &Servant) -> Value {
     let url = server.url();
@@ -334,7 +364,7 @@ fn the_sessions_of_a_server_that_is_down_are_told_to_come_back() {
         let client = open(&gateway);
         clients.push((server_of_next(&gateway), client));
     }
-    a.behave(Manner::Silence);
+    a.behave(Manner::Answer(503));
     probes_say(&gateway, "down", &a);
     let (at_a, at_b): (Vec<_>, Vec<_>) = clients.into_iter().partition(|(server, _)| *server == a.url());
     assert_eq!((at_a.len(), at_b.len()), (5, 5));
@@ -362,7 +392,7 @@ fn one_backends_verdict_ends_no_session_of_another() {
     let (head, mut kept) = ask(&gateway, &Ask::new().line("GET /keep HTTP/1.1"));
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     let mut closed = open(&gateway);
-    a.behave(Manner::Silence);
+    a.behave(Manner::Answer(503));
     assert_eq!(closed.expect_close(1012), "backend_down");
     kept.expect_nothing_yet();
 }
@@ -448,7 +478,7 @@ fn unix_sockets_in_a_pool() {
 #[test]
 fn a_server_that_is_added_gets_the_next_sessions() {
     for (slow_start, least, most) in [("none", 500, 500), ("1h", 5, 100)] {
-        let [a, b, c] = servants([Manner::Serve, Manner::Serve, Manner::Silence]);
+        let [a, b, c] = servants([Manner::Serve, Manner::Serve, Manner::Answer(503)]);
         let gateway = gateway(&[&a, &b, &c], &format!("slow_start = {slow_start:?}\n{PROBES}"), "");
         probes_say(&gateway, "down", &c);
         let mut held: Vec<Raw> = (0..1000).map(|_| open(&gateway)).collect();
@@ -483,7 +513,8 @@ fn a_server_that_is_killed_costs_nobody_new_anything() {
         client.send(client_frame(0x88, &close_payload(1012, "")));
         back.push(open(&gateway));
     }
-    assert!(before.elapsed() < AT_ONCE, "{:?}", before.elapsed());
+    // No heartbeat was waited for, of which the first comes after 25 seconds.
+    assert!(before.elapsed() < SOON / 2, "{:?}", before.elapsed());
     assert_eq!(count(&gateway, back.len()), HashMap::from([(b.url(), 50)]));
     for (_, mut client) in at_b {
         client.expect_nothing_yet();
@@ -505,7 +536,5 @@ fn a_client_cannot_have_a_server_ejected() {
         gateway.expect_ended("backend", "backend_lost");
     }
     drop(gateway.open_session(&backend));
-    let ejected =
-        |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with("server failed"));
-    assert!(!gateway.rest_of_log().iter().any(ejected));
+    assert!(!gateway.rest_of_log().iter().any(is_failure));
 }

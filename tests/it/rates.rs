@@ -99,13 +99,15 @@ fn a_client_that_is_delayed_owes_no_pong() {
         let mut silent = bench.open();
         silent.server.expect_close(1001);
         drop(silent);
-        bench.expect_gateway_ended("client", "timeout.pong");
         ends.server.expect(message);
     }
     assert_eq!(ends.hears(Peer::Server, 1001), "timeout.pong");
     drop(ends);
-    let line = bench.expect_gateway_ended("client", "timeout.pong");
-    assert_eq!(counted(&line, "client_binary"), (6, 12_000));
+    // On a slow machine it may end before the last of the others do.
+    let lines = (0..=messages.len()).map(|_| bench.expect_gateway_ended("client", "timeout.pong"));
+    let mut counts: Vec<_> = lines.map(|line| counted(&line, "client_binary")).collect();
+    counts.sort();
+    assert_eq!(counts.split_last(), Some((&(6, 12_000), &[(0, 0); 6][..])));
 }
 
 /// What was within the rate has passed, and nothing of what was not; the reason names the limit.

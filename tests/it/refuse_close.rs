@@ -237,7 +237,7 @@ fn a_crowd_gets_the_status() {
 fn what_an_auth_server_said() {
     let auth = Backend::start();
     let front = Front::new(&format!(
-        "access.forward_auth = {{ url = \"http://{}/\", timeout = \"1s\" }}\n{CLOSE}",
+        "access.forward_auth = {{ url = \"http://{}/\", timeout = \"3s\" }}\n{CLOSE}",
         auth.address
     ));
     for (answer, status, code, cause) in [

@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 /// A wait after which nothing moves any more: every buffer between here and the far end is full.
-const STUCK: Duration = Duration::from_millis(300);
+const STUCK: Duration = Duration::from_secs(1);
 
 /// Frames sent until every buffer was full. The last one may be cut: its rest goes out in [`Flood::finish`], once
 /// somebody reads on the other side.
@@ -53,13 +53,16 @@ impl Raw {
 }
 
 impl Flood<'_> {
-    /// Sends the rest of the frame that is cut; whole frames sent in all.
-    pub fn finish(self) -> usize {
-        if self.cut == 0 {
-            return self.frames;
+    /// Whole frames, once it is finished.
+    pub fn frames(&self) -> usize {
+        self.frames + usize::from(self.cut > 0)
+    }
+
+    /// Sends the rest of the frame that is cut.
+    pub fn finish(self) {
+        if self.cut > 0 {
+            self.raw.send(&self.frame[self.cut..]);
         }
-        self.raw.send(&self.frame[self.cut..]);
-        self.frames + 1
     }
 }
 

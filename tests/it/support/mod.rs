@@ -42,8 +42,9 @@ use std::time::{Duration, Instant};
 /// How long anything may take that should happen at once. Generous: a busy machine is no failure.
 pub const SOON: Duration = Duration::from_secs(20);
 
-/// What the far side hears "at once" comes within this: no timeout of the gateway's was waited for. On a busy machine.
-pub const AT_ONCE: Duration = Duration::from_secs(3);
+/// What the far side hears "at once" comes within this: no timeout of the gateway's was waited for, of which the shortest
+/// is `timeouts.close` with its five seconds. On a busy machine.
+pub const AT_ONCE: Duration = Duration::from_secs(4);
 
 /// Waits for what comes about by itself.
 pub fn within_a_moment(what: &str, is_so: impl Fn() -> bool) {
