@@ -9,7 +9,7 @@ import { stopEverything } from '../interop/lib/processes.mjs';
 import { Report } from '../interop/lib/report.mjs';
 import { startGateway } from './lib/gateway.mjs';
 
-const TOTAL_MS = 170_000;
+const TOTAL_MS = 680_000;
 // Longer than ping_interval, its tenth more, and pong_timeout together: an application that does not answer the gateway's
 // pings, or takes offence at them, has lost its session by then.
 const QUIET_MS = 50_000;

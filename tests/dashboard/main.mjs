@@ -7,7 +7,7 @@ import { Gateway } from './lib/gateway.mjs';
 
 const { INTEROP_TMP: tmp, INTEROP_CHROMIUM: chromium, DASHBOARD_SHOTS: shots } = process.env;
 /** Pictures want a history to be seen in them. */
-const TOTAL_MS = shots ? 400_000 : 170_000;
+const TOTAL_MS = shots ? 910_000 : 680_000;
 
 const report = new Report({ direct: false });
 

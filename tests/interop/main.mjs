@@ -7,7 +7,7 @@ import { Gateway } from './lib/gateway.mjs';
 import { stopEverything } from './lib/processes.mjs';
 import { Report } from './lib/report.mjs';
 
-const TOTAL_MS = 170_000;
+const TOTAL_MS = 680_000;
 
 const { INTEROP_TMP: tmp, INTEROP_PYTHON: python, INTEROP_CHROMIUM: chromium } = process.env;
 const certificates = {

@@ -314,8 +314,9 @@ fn a_name_stands_for_all_its_addresses() {
     assert_eq!(count(&gateway, held.len()), HashMap::from([(label, 4)]));
 }
 
-/// Often, so that a server that is down is soon found; and with patience, for on a busy machine a good one may be late.
-const PROBES: &str = "[backend.health]\ninterval = \"50ms\"\ntimeout = \"2s\"\nfall = 2\nrise = 2\n";
+/// Often, so that a server that is down is soon found; and with patience, for on a busy machine a good one may be late,
+/// which four times in a row it is not.
+const PROBES: &str = "[backend.health]\ninterval = \"400ms\"\ntimeout = \"400ms\"\nfall = 4\nrise = 2\n";
 
 fn probes_say(gateway: &Gateway, word: &str, server: &Servant) -> Value {
     let url = server.url();

@@ -24,7 +24,7 @@ async function startOne(name) {
   const script = fileURLToPath(new URL(`../servers/${name}.mjs`, import.meta.url));
   const server = start(process.execPath, [script], { onLine: firstLine.resolve });
   server.exited.then((how) => firstLine.reject(new Error(`${name}.mjs ended (${how}): ${server.output()}`)));
-  return Number(await within(15_000, `${name}.mjs`, firstLine.promise));
+  return Number(await within(60_000, `${name}.mjs`, firstLine.promise));
 }
 
 export const sum = (counts, key) => counts.reduce((total, count) => total + count[key], 0);

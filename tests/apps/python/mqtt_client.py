@@ -13,7 +13,7 @@ import time
 import paho.mqtt.client as mqtt
 
 CA, GATEWAY_PORT, BROKER_PORT, QUIET_SECONDS = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
-PATIENCE = 10
+PATIENCE = 30
 failures = 0
 
 

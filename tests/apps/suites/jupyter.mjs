@@ -54,7 +54,7 @@ export async function run({ check, afterQuiet, startGateway, tmp, python }) {
     assert.equal(await printed(kernel, 'for n in range(3): print(n, flush=True)'), '0\n1\n2\n');
     // Jupyter itself holds back what is more than a megabyte in a second.
     assert.equal((await printed(kernel, 'print("ü" * 400_000)')).length, 400_001);
-  }, 30_000);
+  }, 90_000);
   await check('a kernel asks, and is answered', async () => {
     assert.equal(await printed(kernel, 'print(input("name? ")[::-1])', 'anna b'), 'b anna\n');
   });
@@ -77,7 +77,7 @@ export async function run({ check, afterQuiet, startGateway, tmp, python }) {
     const late = await slow;
     assert.equal(await printed(late, 'print(1)'), '1\n');
     assert.equal(PageSocket.to(late.id), 1);
-  }, 40_000);
+  }, 120_000);
   await check('a second window on the same kernel', async () => {
     const second = kernels.connectTo({ model: kernel.model });
     assert.equal(await printed(second, 'print(1)'), '1\n');
@@ -117,7 +117,7 @@ async function startJupyter(tmp, python) {
   await until('Jupyter', async () => {
     if (ended !== undefined) throw new Error(`Jupyter ended (${ended}): ${server.output()}`);
     return fetch(`http://127.0.0.1:${port}/api`).then(({ ok }) => ok, () => false);
-  }, 30_000);
+  }, 90_000);
   return port;
 }
 

@@ -28,7 +28,7 @@ export async function run({ check, skip, relay, afterQuiet, startGateway, tmp, c
   let quiet;
   const becameQuiet = new Promise((resolve) => (quiet = resolve));
   const client = start(python, args, { onLine: (line) => (line === 'quiet' ? quiet() : relay(line)) });
-  await within(30_000, 'mqtt_client.py', Promise.race([becameQuiet, client.exited]));
+  await within(90_000, 'mqtt_client.py', Promise.race([becameQuiet, client.exited]));
 
   await refusesOtherSites(check, url, SUBPROTOCOL);
   await check('a WebSocket without the subprotocol is refused', () => isRefused(url, {}, 404, 'no_route'));

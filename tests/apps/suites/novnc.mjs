@@ -51,7 +51,7 @@ export async function run({ check, skip, afterQuiet, startGateway, tmp, python, 
         return canvas.getContext('2d').getImageData(width - 1, height - 1, 1, 1).data[3] === 255;
       }
     });
-  }, 30_000);
+  }, 90_000);
   const resizes = (width) => async () => {
     // noVNC asks for a screen of this size, and the server answers with one.
     await page.evaluate((width) => {

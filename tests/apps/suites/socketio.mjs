@@ -14,7 +14,7 @@ import { Servers, sum } from '../lib/servers.mjs';
 
 const CLIENTS = 300;
 const AT_A_TIME = 30;
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 180_000;
 
 export async function run({ check, afterQuiet, startGateway, chromium }) {
   const servers = await Servers.start('socketio');
@@ -58,7 +58,7 @@ export async function run({ check, afterQuiet, startGateway, chromium }) {
   }
 
   const inBrowser = await anew((text) => roundRobin(without('balance', 'hash_on')(text)));
-  await check('ten clients in Chromium are led by the cookie alone', () => upgradesInBrowser(chromium, inBrowser, servers), 30_000);
+  await check('ten clients in Chromium are led by the cookie alone', () => upgradesInBrowser(chromium, inBrowser, servers), 90_000);
 
   afterQuiet('a client that was quiet goes on', () => works(open[0]));
 }
@@ -96,7 +96,7 @@ async function upgraded(gateway, options) {
     new Promise((resolve) => client.io.on('open', () => client.io.engine.once('upgrade', resolve))),
   ]);
   try {
-    await within(20_000, 'the upgrade', Promise.race([done, failed]));
+    await within(60_000, 'the upgrade', Promise.race([done, failed]));
     assert.equal(client.io.engine.transport.name, 'websocket');
   } catch (error) {
     client.disconnect();
@@ -113,7 +113,7 @@ async function works(client) {
 }
 
 async function answers(client) {
-  assert.equal(await client.timeout(5000).emitWithAck('shout', 'hello'), 'HELLO');
+  assert.equal(await client.timeout(20_000).emitWithAck('shout', 'hello'), 'HELLO');
 }
 
 /** Every client is served, by one of several servers, of which none has refused a request. */

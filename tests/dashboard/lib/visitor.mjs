@@ -16,7 +16,7 @@ export class Visitor {
     const visitor = new Visitor();
     const context = await browser.newContext({ viewport: { width, height }, ...options });
     visitor.page = await context.newPage();
-    visitor.page.setDefaultTimeout(8000);
+    visitor.page.setDefaultTimeout(25_000);
     visitor.page.on('pageerror', (error) => visitor.errors.push(error.message));
     // Violations of the content policy are among them.
     visitor.page.on('console', (message) => {
@@ -51,7 +51,7 @@ export class Visitor {
   }
 
   /** Polled from here: the page's content policy forbids what playwright would poll with. */
-  shows(selector, pattern, ms = 8000) {
+  shows(selector, pattern, ms = 25_000) {
     return until(`${selector} to show ${pattern}`, async () => pattern.test(await this.text(selector)), ms);
   }
 

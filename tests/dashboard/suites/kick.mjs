@@ -95,6 +95,6 @@ async function theRestart({ check, gateway, visitor }) {
       await until('a gap in the line', async () => (await opens.getAttribute('d')).lastIndexOf('M') > 0);
       await visitor.shows('#range', /No live session/);
     },
-    25_000,
+    75_000,
   );
 }

@@ -42,7 +42,7 @@ export async function run({ check, chromium, shots }) {
         visitor.check(standin.url);
         await visitor.close();
       },
-      20_000,
+      180_000,
     );
   }
 
@@ -78,7 +78,7 @@ export async function run({ check, chromium, shots }) {
         await visitor.press('Escape');
         await visitor.close();
       },
-      20_000,
+      180_000,
     );
   }
 

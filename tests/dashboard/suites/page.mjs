@@ -74,7 +74,7 @@ async function theNumbers({ check, gateway, visitor }) {
       await until('a round trip', async () => / ms$/.test(await visitor.value('Ping, clients')));
       await until('another', async () => / ms$/.test(await visitor.value('Ping, backends')));
     },
-    20_000,
+    180_000,
   );
 
   await check(
@@ -88,7 +88,7 @@ async function theNumbers({ check, gateway, visitor }) {
       pushy.socket.close(1000);
       await until('its end', async () => (await visitor.value('Live sessions')) === String(PEOPLE + 1));
     },
-    20_000,
+    180_000,
   );
 
   await check('lines are drawn, and said in words', async () => {
@@ -217,7 +217,7 @@ async function theKeyboard({ check, browser, gateway, visitor }) {
         assert.ok(reached.has(id), `${id} of ${[...reached]}`);
       await another.close();
     },
-    20_000,
+    180_000,
   );
 
   await check('the keyboard: rows, a session, and back', async () => {
@@ -292,7 +292,7 @@ async function thePhone({ check, browser, gateway, shots }) {
         visitor.check(gateway.page);
         await visitor.close();
       },
-      60_000,
+      180_000,
     );
   }
 }

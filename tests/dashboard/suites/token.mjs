@@ -44,7 +44,7 @@ export async function run({ check, chromium, startGateway }) {
         visitor.check(gateway.page);
         await visitor.close();
       },
-      20_000,
+      180_000,
     );
   }
 }

@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 
-DEADLINE = 20
-WATCHDOG = 2
+DEADLINE = 60
+WATCHDOG = 3
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 CONFIG = pathlib.Path("/etc/framegate/framegate.toml")
 

@@ -18,7 +18,7 @@ const FLAGS = [
 ];
 
 export async function startBrowser(executablePath) {
-  const browser = await playwright.chromium.launch({ executablePath, args: FLAGS, timeout: 60_000 });
+  const browser = await playwright.chromium.launch({ executablePath, args: FLAGS, timeout: 180_000 });
   atEnd(() => browser.close());
   return browser;
 }

@@ -3,7 +3,7 @@
 
 import { within } from './wait.mjs';
 
-const CHECK_MS = 10_000;
+const CHECK_MS = 30_000;
 
 const oneLine = (text) => String(text).replace(/\s+/g, ' ').trim().slice(0, 500);
 

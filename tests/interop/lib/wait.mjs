@@ -12,7 +12,7 @@ export function within(ms, what, promise) {
 }
 
 /** Asks `probe` again and again until it gives something true, and returns that. For what sends no event. */
-export async function until(what, probe, ms = 10_000) {
+export async function until(what, probe, ms = 25_000) {
   const end = Date.now() + ms;
   for (;;) {
     const answer = await probe();

@@ -67,7 +67,7 @@ async function startDemo() {
 /** The controls of one page, and what its WebSockets received. */
 async function newVisitor(browser) {
   const page = await browser.newPage();
-  page.setDefaultTimeout(8000);
+  page.setDefaultTimeout(25_000);
   const received = [];
   const errors = [];
   page.on('pageerror', (error) => errors.push(error.message));
@@ -81,8 +81,8 @@ async function newVisitor(browser) {
     click: (selector) => page.locator(selector).click(),
     fill: (selector, value) => page.locator(selector).fill(value),
     /** Polled from here: the page's content security policy may forbid the functions that playwright would poll with. */
-    shows: (selector, pattern) => until(`${selector} to show ${pattern}`, async () => pattern.test(await text(selector)), 8000),
-    gets: (what, test) => until(what, () => received.some(test), 8000),
+    shows: (selector, pattern) => until(`${selector} to show ${pattern}`, async () => pattern.test(await text(selector))),
+    gets: (what, test) => until(what, () => received.some(test)),
   };
 }
 

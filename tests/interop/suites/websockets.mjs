@@ -45,12 +45,12 @@ export async function run({ check, relay, startGateway, certificates, direct, py
     onLine: relay,
   });
   const ended = async () => assert.equal(await client.exited, 0, client.output());
-  await check('the Python client came to its end', ended, 60_000);
+  await check('the Python client came to its end', ended, 180_000);
 }
 
 async function startPythonServer(python) {
   const firstLine = deferred();
   const server = start(python, [script('server.py')], { onLine: firstLine.resolve });
   server.exited.then((how) => firstLine.reject(new Error(`server.py ended (${how}): ${server.output()}`)));
-  return Number(await within(15_000, 'server.py', firstLine.promise));
+  return Number(await within(60_000, 'server.py', firstLine.promise));
 }

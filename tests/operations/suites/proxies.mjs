@@ -32,7 +32,7 @@ export async function run({ check, skip, ca, left, startedWith }) {
       // How the others treat their clients is theirs; that the changes came about is what makes the columns comparable.
       assert.deepEqual(figures.failures, []);
       measured.push({ title, version: Proxy.version(), ...figures });
-    }, 180_000);
+    }, 300_000);
   }
   const table = write(measured);
   const folder = new URL('../../../target/operations/', import.meta.url);
