@@ -176,12 +176,13 @@ fn the_silent_are_found() {
         let since = Instant::now();
         let mut ends = bench.open();
         assert_eq!(ends.of(silent).0.expect_frame(PING).len(), 12);
-        assert!(since.elapsed() >= Duration::from_millis(400), "{:?}", since.elapsed());
+        // Pings come up to a tenth earlier or later than the interval.
+        assert!(since.elapsed() >= Duration::from_millis(360), "{:?}", since.elapsed());
         let code = if silent == Peer::Client { 1001 } else { 1012 };
         assert_eq!(ends.hears(silent.other(), code), "timeout.pong");
         let found = since.elapsed();
         assert!(
-            found >= Duration::from_millis(800) && found < Duration::from_millis(800) + SLACK,
+            found >= Duration::from_millis(760) && found < Duration::from_millis(840) + SLACK,
             "{found:?}"
         );
         assert_eq!(ends.hears(silent, 1001), "timeout.pong", "tried, in case it hears");
