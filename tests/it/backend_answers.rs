@@ -233,7 +233,7 @@ fn a_backend_that_hangs_up() {
 }
 
 const IMPATIENT: &str = "[[listener]]\nbind = \"127.0.0.1:0\"\n\
-    [[backend]]\nname = \"b\"\nservers = [\"BACKEND\"]\nupgrade_timeout = \"150ms\"\n[[route]]\nbackend = \"b\"\n";
+    [[backend]]\nname = \"b\"\nservers = [\"BACKEND\"]\nupgrade_timeout = \"600ms\"\n[[route]]\nbackend = \"b\"\n";
 
 #[test]
 fn a_silent_backend() {
@@ -241,7 +241,7 @@ fn a_silent_backend() {
     let refused_in_time = |client: &mut Raw, started: Instant| {
         expect_refusal(client, 504, "backend_silent");
         let took = started.elapsed();
-        assert!(took >= Duration::from_millis(150) && took < AT_ONCE, "{took:?}");
+        assert!(took >= Duration::from_millis(600) && took < AT_ONCE, "{took:?}");
         assert_eq!(front.gateway.refused()["cause"], "backend_silent");
     };
     for half in ["", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"] {
@@ -270,7 +270,7 @@ fn a_silent_backend() {
 
 #[test]
 fn a_client_that_does_not_wait() {
-    let front = Front::configured(&IMPATIENT.replace("150ms", "1m"));
+    let front = Front::configured(&IMPATIENT.replace("600ms", "1m"));
     type Leave = fn(Raw);
     let ways: [Leave; 3] = [drop, Raw::reset, |client| {
         // Gone for good: a half that is closed sends nothing more.

@@ -150,7 +150,7 @@ fn a_server_that_stalls_in_tls() {
     let backend = Backend::start();
     let gateway = Gateway::start(&format!(
         "[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nbackend = \"b\"\n[[backend]]\nname = \"b\"\n\
-         servers = [\"wss://localhost:{}\"]\nconnect_timeout = \"150ms\"\n\
+         servers = [\"wss://localhost:{}\"]\nconnect_timeout = \"2s\"\n\
          [backend.tls]\nverify = \"accept-any-certificate\"\n",
         backend.address.port()
     ));

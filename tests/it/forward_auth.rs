@@ -283,7 +283,7 @@ fn a_server_that_hangs_up_admits_nobody() {
     gate.front.backend.expect_no_contact();
 }
 
-const IMPATIENT: &str = "timeout = \"200ms\"";
+const IMPATIENT: &str = "timeout = \"600ms\"";
 
 /// Sends `piece` again and again, a few milliseconds apart, until the connection ends.
 fn drip(mut server: Raw, piece: &'static [u8]) -> std::thread::JoinHandle<()> {
@@ -306,7 +306,7 @@ fn a_server_that_takes_too_long_admits_nobody() {
     let in_time = |client: Raw, started: Instant| {
         gate.expect_turned_away(client, 504, "auth_timeout");
         let took = started.elapsed();
-        assert!(took >= Duration::from_millis(200) && took < AT_ONCE, "{took:?}");
+        assert!(took >= Duration::from_millis(600) && took < AT_ONCE, "{took:?}");
     };
     for half in [
         "",
@@ -509,8 +509,8 @@ fn the_question_over_tls() {
     let line = front.expect_refused_in_log(502, "auth_unreachable");
     assert!(line["detail"].as_str().unwrap().contains("TLS with https://localhost"), "{line}");
 
-    // TLS is under the same deadline.
-    let front = over_tls(&auth, "verify = \"accept-any-certificate\"", IMPATIENT);
+    // TLS is under the same deadline, and so is finding the address, which has to be quicker.
+    let front = over_tls(&auth, "verify = \"accept-any-certificate\"", "timeout = \"3s\"");
     let mut client = front.send(Ask::new().bytes());
     let mut server = auth.accept();
     expect_refusal(&mut client, 504, "auth_timeout");
