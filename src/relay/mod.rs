@@ -183,8 +183,9 @@ impl Relay {
             _ => Effect::Discard { n: unread.len() },
         };
         if effect == Effect::Idle {
-            let is_whole = self.closing.is_none() && self.message_since.is_none();
-            self.at_ease = is_whole && Side::BOTH.iter().all(|side| self.legs[*side].is_at_ease());
+            // With nothing closing, both peers may still speak and be spoken to.
+            let goes_on = self.closing.is_none() && self.message_since.is_none();
+            self.at_ease = goes_on && Side::BOTH.iter().all(|side| self.legs[*side].is_at_ease());
         }
         effect
     }
@@ -203,7 +204,6 @@ impl Relay {
     /// The stream of `side` ended or broke. To be reported once all that was read of it was shown and let go, pauses
     /// included: what comes after the end is thrown away.
     pub fn lost(&mut self, side: Side, how: Lost, now: Moment) {
-        self.at_ease = false;
         let before = std::mem::replace(&mut self.legs[side].hearing, Hearing::Gone);
         if before == Hearing::Open || how == Lost::Broke {
             self.legs[side].saying = Saying::Cut;
@@ -336,11 +336,7 @@ impl Leg {
     }
 
     fn is_at_ease(&self) -> bool {
-        self.hearing == Hearing::Open
-            && self.saying == Saying::Open
-            && self.blocked_since.is_none()
-            && self.held_since.is_none()
-            && self.keepalive.is_at_ease()
+        self.blocked_since.is_none() && self.held_since.is_none() && self.keepalive.is_at_ease()
     }
 }
 

@@ -96,6 +96,7 @@ impl Sim {
                 Step::Ordered(order, code) => self.relay.end(*order, *code, self.now),
                 Step::Follows(rules) => {
                     self.relay.follow(Arc::new(Rules::clone(rules)), self.now);
+                    assert!(!self.relay.is_at_ease(), "other rules, other deadlines");
                     self.deadline_at_ease = None;
                     // A pause was the old rates' word.
                     self.legs.client.paused = None;
