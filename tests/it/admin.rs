@@ -199,8 +199,8 @@ fn certificates_are_shown() {
 
 #[test]
 fn a_server_that_fails_is_shown_so() {
-    let nobody = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
-    let gateway = Gateway::in_front_of_address(nobody, ADMIN);
+    let nobody = Nobody::at_home();
+    let gateway = Gateway::in_front_of_address(nobody.address, ADMIN);
     let admin = Admin::of(&gateway);
     let state = || admin.told("/status")["backends"][0]["servers"][0]["state"].clone();
     assert_eq!(state(), "up", "nobody has met it yet");

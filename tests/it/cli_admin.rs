@@ -187,9 +187,9 @@ fn who_cannot_be_asked() {
     let gone = file("gone.toml", &format!("{route}[admin]\nbind = \"unix:gone.sock\"\n"));
     let typo = file("typo.toml", &format!("{route}[admin]\nbnid = \"unix:a.sock\"\n"));
     let lost = file("lost.toml", &format!("{route}[admin\nbind = \"unix:a.sock\"\n"));
-    let nobody = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
-    let gateway = Gateway::in_front_of_address(nobody, "");
-    let (nobody, proxy) = (nobody.to_string(), gateway.address().to_string());
+    let kept = Nobody::at_home();
+    let gateway = Gateway::in_front_of_address(kept.address, "");
+    let (nobody, proxy) = (kept.address.to_string(), gateway.address().to_string());
     for (words, code, expected) in [
         (
             &["--config", &none][..],

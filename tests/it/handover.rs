@@ -337,10 +337,10 @@ fn a_broken_file_leaves_the_old_process_serving() {
 #[test]
 fn a_process_that_cannot_start_takes_no_socket_file_along() {
     let servant = Servant::start("echo", Manner::Echo);
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap();
     let gateway = Gateway::start(&configuration(DRAIN, &["unix:in.sock"], &servant.url()));
     let path = gateway.dir.path().join("in.sock");
-    let _taken = std::net::TcpListener::bind(taken).unwrap();
     let both = configuration(DRAIN, &["unix:in.sock", &taken.to_string()], &servant.url());
     gateway.write(&both);
     let why = expect_none(&gateway);

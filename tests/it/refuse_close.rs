@@ -140,8 +140,8 @@ fn a_status_all_the_same() {
         assert!(line["close"].is_null(), "{line:#}");
     }
     // A backend that cannot be had, and one that has an answer of its own.
-    let nobody = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
-    let gone = Gateway::in_front_of_address(nobody, CLOSE);
+    let nobody = Nobody::at_home();
+    let gone = Gateway::in_front_of_address(nobody.address, CLOSE);
     let mut client = gone.connect();
     client.send(Ask::new().bytes());
     expect_refusal(&mut client, 502, "backend_connect");

@@ -1,7 +1,8 @@
 // A framegate of the suite's own: writes its configuration, starts it, waits until it accepts. With FRAMEGATE_DIRECT
 // a stand-in takes its place and the suite does not notice.
 
-import { writeFileSync } from 'node:fs';
+import { randomInt } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -53,10 +54,20 @@ export class Gateway {
   }
 }
 
-/** Ports that were free a moment ago. All are held at once, so that they differ. */
+/**
+ * Ports that were free a moment ago. All are held at once, so that they differ; and none of them is one that the kernel
+ * gives to whoever asks for any, so that nobody else on this machine has it by the time that it is listened on.
+ */
 export async function freePorts(count) {
-  const holders = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(holders.map((holder) => once(holder, 'listening')));
+  const lowest = Number(readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').split(/\s/)[0]);
+  const holders = [];
+  while (holders.length < count) {
+    // Where the kernel gives away nearly all there are, any that is free has to do.
+    const port = lowest > 14_000 ? randomInt(12_000, lowest) : 0;
+    const holder = createServer().listen(port, '127.0.0.1');
+    const isHeld = await new Promise((tell) => holder.once('listening', () => tell(true)).once('error', () => tell(false)));
+    if (isHeld) holders.push(holder);
+  }
   const ports = holders.map((holder) => holder.address().port);
   await Promise.all(holders.map((holder) => new Promise((closed) => holder.close(closed))));
   return ports;

@@ -106,13 +106,13 @@ fn somebody_is_kicked(order: Order) {
     watch.expect_nothing_more(2, 0);
 }
 
-/// Its probes find out; the sessions themselves would live. Ten of them in a row, for one may be late on a busy machine.
+/// Its probes find out; the sessions themselves would live. Four of them in a row, for one may be late on a busy machine.
 fn a_server_that_is_down(order: Order) {
     let servant = Servant::start("servant", Manner::Serve);
     let watch = Watch::start(&format!(
         "{TOP}[[route]]\nname = \"a\"\npath = \"/a/*\"\nbackend = \"pool\"\n[[backend]]\nname = \"pool\"\n\
          servers = [{:?}]\non_server_down = \"close\"\n\
-         health = {{ kind = \"websocket\", interval = \"100ms\", timeout = \"100ms\", fall = 10 }}\n",
+         health = {{ kind = \"websocket\", interval = \"1s\", timeout = \"1s\", fall = 4 }}\n",
         servant.url()
     ));
     let mut client = watch.gateway.connect();

@@ -16,6 +16,7 @@ pub struct Stage {
     /// Those that the configuration names.
     _servants: Vec<Servant>,
     _hole: BlackHole,
+    _nobody: Nobody,
 }
 
 /// The order of the listeners in the file.
@@ -54,7 +55,8 @@ impl Stage {
         let servants: Vec<Servant> = servants.map(|manner| Servant::start("servant", manner)).into();
         let [silent, garbage, wrong, serving, strict, broken] =
             [0, 1, 2, 3, 4, 5].map(|at| servants[at].address);
-        let (hole, gone) = (BlackHole::dig(), Servant::gone().address);
+        let (hole, nobody) = (BlackHole::dig(), Nobody::at_home());
+        let gone = nobody.address;
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("jwks.json"), jwks(&signer)).unwrap();
         let route = |name: &str, backend: &str, keys: &str| {
@@ -104,7 +106,7 @@ impl Stage {
             pool("crowded", format!("ws://{serving}"), "max_connections = 1"),
         ];
         let watch = Watch::start_in(dir, &config.concat());
-        Stage { watch, signer, authority, _servants: servants, _hole: hole }
+        Stage { watch, signer, authority, _servants: servants, _hole: hole, _nobody: nobody }
     }
 
     pub fn connect(&self, at: Door) -> Raw {

@@ -33,7 +33,7 @@ pub use gateway::{Gateway, kill, program};
 pub use heirs::{Next, hand_over, is_alive, message};
 pub use process::Process;
 pub use raw::{ACCEPT, Backend, KEY, Raw, upgrade_request, upgrade_response};
-pub use servant::{BlackHole, Manner, Servant};
+pub use servant::{BlackHole, Manner, Nobody, Servant};
 pub use signer::{Signer, jwks, now};
 pub use tls::{Authority, TlsClient, TlsRaw};
 

@@ -31,6 +31,22 @@ pub struct Servant {
     pub name: String,
     manner: Arc<Mutex<Manner>>,
     met: Arc<AtomicUsize>,
+    /// Keeps a port where nobody listens from becoming somebody's.
+    _kept: Option<Nobody>,
+}
+
+/// A port at which nobody listens, and which nobody else is given meanwhile: it is bound, and that is all.
+pub struct Nobody {
+    pub address: SocketAddr,
+    _socket: socket2::Socket,
+}
+
+impl Nobody {
+    pub fn at_home() -> Nobody {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&("127.0.0.1", 0).into_addr().into()).unwrap();
+        Nobody { address: socket.local_addr().unwrap().as_socket().unwrap(), _socket: socket }
+    }
 }
 
 impl Servant {
@@ -42,7 +58,8 @@ impl Servant {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let (manner, met) = (Arc::new(Mutex::new(manner)), Arc::<AtomicUsize>::default());
-        let servant = Servant { address, name: name.into(), manner: manner.clone(), met: met.clone() };
+        let servant =
+            Servant { address, name: name.into(), manner: manner.clone(), met: met.clone(), _kept: None };
         let name = name.to_string();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -56,13 +73,18 @@ impl Servant {
 
     /// One whose port nobody listens at.
     pub fn gone() -> Servant {
-        Servant::elsewhere(TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap())
+        let nobody = Nobody::at_home();
+        Servant {
+            address: nobody.address,
+            _kept: Some(nobody),
+            ..Servant::elsewhere(([0, 0, 0, 0], 0).into())
+        }
     }
 
     /// One that is served by somebody else, if at all.
     pub fn elsewhere(address: SocketAddr) -> Servant {
         let manner = Arc::new(Mutex::new(Manner::Serve));
-        Servant { address, name: "gone".into(), manner, met: Arc::default() }
+        Servant { address, name: "gone".into(), manner, met: Arc::default(), _kept: None }
     }
 
     pub fn url(&self) -> String {
