@@ -9,11 +9,11 @@
 #[cfg(test)]
 mod tests;
 
-use rustls::ServerConfig;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
 };
+use rustls::{ProtocolVersion, ServerConfig};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
@@ -59,8 +59,10 @@ pub struct TlsServer<S> {
     cut: Vec<u8>,
     /// Plaintext that did not fit.
     unread: Rest,
-    /// Ciphertext that the socket did not take.
+    /// Ciphertext that the socket did not take, or that is in no hurry.
     unsent: Rest,
+    /// What is unsent is nothing but the ticket, and an answer is due behind which nobody misses it: it rides along.
+    in_no_hurry: bool,
     /// The peer broke the protocol or said that we did: nothing is read or written any more.
     failed: Option<Box<rustls::Error>>,
     /// The peer's close_notify: nothing more comes.
@@ -96,6 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsServer<S> {
             cut: Vec::new(),
             unread: Rest::default(),
             unsent: Rest::default(),
+            in_no_hurry: false,
             failed: None,
             peer_ended: false,
             ended: false,
@@ -129,7 +132,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsServer<S> {
             ASKED_NAME.take();
             let read = self.poll_socket(cx, &mut ReadBuf::new(&mut []));
             *name = ASKED_NAME.take().or(name.take());
-            let sent = self.poll_send(cx);
+            self.in_no_hurry = self.has_only_a_ticket_to_send();
+            let sent = self.poll_send_urgent(cx);
             if let Some(error) = &self.failed {
                 return Poll::Ready(Err(invalid(error.as_ref().clone())));
             }
@@ -141,6 +145,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsServer<S> {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// TLS 1.3 gives tickets when the handshake is over, and the client waits for nothing (RFC 8446 4.6.1). If its first
+    /// words came along with its Finished it has an answer coming: the ticket goes with that, in one write and one
+    /// segment. Else nobody knows when we will have something to say. In TLS 1.2 our Finished is behind the ticket.
+    fn has_only_a_ticket_to_send(&self) -> bool {
+        !self.tls.is_handshaking()
+            && self.tls.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+            && self.failed.is_none()
+            && !self.unread.is_empty()
     }
 
     /// Reads the socket once and makes of it what there is to be made: plaintext for `out`, answers of TLS itself. 0 is
@@ -234,6 +248,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsServer<S> {
     fn fail(&mut self, error: rustls::Error) {
         self.failed = Some(Box::new(error));
         self.cut = Vec::new();
+        self.in_no_hurry = false;
         // Without ciphertext, for what is at hand would be looked at again; so only as long as there is something to
         // fetch.
         while self.tls.wants_write() {
@@ -275,10 +290,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsServer<S> {
                 }
             };
             let sealed = &scratch[..sealed];
-            let sent = if self.unsent.is_empty() { self.offer(cx, sealed)? } else { 0 };
-            self.unsent.push(&sealed[sent..]);
-            Ok(())
+            self.in_no_hurry = false;
+            if self.unsent.is_empty() {
+                let sent = self.offer(cx, sealed)?;
+                self.unsent.push(&sealed[sent..]);
+                return Ok(());
+            }
+            self.unsent.push(sealed);
+            match self.poll_send(cx) {
+                Poll::Ready(sent) => sent,
+                Poll::Pending => Ok(()),
+            }
         })
+    }
+
+    /// Writes what waits, unless it may wait for what we say next.
+    fn poll_send_urgent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.in_no_hurry { Poll::Ready(Ok(())) } else { self.poll_send(cx) }
     }
 
     /// Writes what waits.
@@ -322,9 +350,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsServer<S> {
         while buf.filled().len() == start && buf.remaining() > 0 && !this.peer_ended {
             this.still_intact()?;
             let read = this.poll_socket(cx, buf);
+            // A client that goes on talking may be long before it has its answer.
+            this.in_no_hurry &= read.is_pending();
             // What TLS has to say of its own accord nobody else would send. If it cannot be sent, that is for the next
             // writer to hear: what the peer said before counts.
-            let _ = this.poll_send(cx);
+            let _ = this.poll_send_urgent(cx);
             if ready!(read)? == 0 {
                 let why = "peer closed connection without sending TLS close_notify";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, why)));
@@ -342,7 +372,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsServer<S> {
         if this.ended || this.broken {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        ready!(this.poll_send(cx))?;
+        ready!(this.poll_send_urgent(cx))?;
         let part = &buf[..buf.len().min(WRITE)];
         if !part.is_empty() {
             this.say(cx, |mut traffic, room| traffic.encrypt(part, room))?;
@@ -362,7 +392,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsServer<S> {
             return self.poll_write(cx, first);
         }
         if !self.broken {
-            ready!(self.poll_send(cx))?;
+            ready!(self.poll_send_urgent(cx))?;
         }
         INCOMING.with_borrow_mut(|scratch| {
             let mut joined = ReadBuf::new(&mut scratch[..WRITE]);
@@ -382,7 +412,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsServer<S> {
         if this.broken {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        ready!(this.poll_send(cx))?;
+        ready!(this.poll_send_urgent(cx))?;
         Pin::new(&mut this.socket).poll_flush(cx)
     }
 

@@ -49,7 +49,135 @@ fn the_first_words_may_come_with_the_last_of_the_handshake() {
         let mut pair = Pair::shake_hands(&house, client, usize::MAX, Some(b"early")).unwrap();
         assert_eq!(pair.read(2).unwrap(), b"ea");
         assert_eq!(pair.read(9).unwrap(), b"rly");
+        pair.write_all(b"answer");
+        assert_eq!(pair.hears(), b"answer");
         pair.expect_no_buffers();
+    }
+}
+
+/// A client of TLS 1.3 whose first words came with the last of its handshake, and what the server makes of it.
+fn asked_at_once(house: &House, config: &Arc<ClientConfig>) -> Pair {
+    let client = ClientConnection::new(config.clone(), "a.test".try_into().unwrap()).unwrap();
+    let mut pair = Pair::shake_hands(house, client, usize::MAX, Some(b"question")).unwrap();
+    assert_eq!(pair.read(100).unwrap(), b"question");
+    pair
+}
+
+#[test]
+fn a_ticket_goes_with_the_first_answer() {
+    let house = House::new();
+    let config = house.client(&TLS13);
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
+        let mut pair = asked_at_once(&house, &config);
+        assert_eq!(pair.client.handshake_kind(), Some(kind));
+        // hyper flushes and looks whether the client is still there, while the answer is being found.
+        for _ in 0..3 {
+            assert!(matches!(pair.poll_flush(), Poll::Ready(Ok(()))));
+            assert!(pair.poll_read(9).is_pending());
+            assert_eq!(pair.wire.records(), [0; 0]);
+        }
+        let before = pair.wire.0.borrow().writes;
+        let pieces = [b"a head", &b" and a body"[..]].map(IoSlice::new);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut pair.server).poll_write_vectored(&mut cx, &pieces).is_ready());
+        assert_eq!(pair.wire.records(), [23, 23], "the ticket, and the answer behind it");
+        assert_eq!(pair.wire.0.borrow().writes - before, 1);
+        assert_eq!(pair.hears(), b"a head and a body");
+        pair.expect_no_buffers();
+    }
+}
+
+#[test]
+fn a_ticket_waits_for_no_answer_that_is_not_asked_for() {
+    let house = House::new();
+    let client = ClientConnection::new(house.client(&TLS13), "a.test".try_into().unwrap()).unwrap();
+    let pair = Pair::shake_hands(&house, client, usize::MAX, None).unwrap();
+    assert_eq!(pair.server.unsent.bytes.capacity(), 0, "sent with the handshake");
+}
+
+#[test]
+fn a_ticket_that_waits_is_not_lost() {
+    let house = House::new();
+    let config = house.client(&TLS13);
+    let expect_resumed = || {
+        let pair = Pair::connect(&house, &config, "a.test", usize::MAX).unwrap();
+        assert_eq!(pair.client.handshake_kind(), Some(HandshakeKind::Resumed));
+    };
+    // The client goes on with a question that is not whole yet.
+    let mut pair = asked_at_once(&house, &config);
+    pair.says(b"more of it");
+    assert_eq!(pair.read(100).unwrap(), b"more of it");
+    assert_eq!(pair.wire.records(), [23]);
+    assert_eq!(pair.hears(), b"");
+    pair.expect_no_buffers();
+    expect_resumed();
+
+    // Nobody answers.
+    let mut pair = asked_at_once(&house, &config);
+    let before = pair.wire.0.borrow().writes;
+    assert!(matches!(pair.poll_shutdown(), Poll::Ready(Ok(()))));
+    assert_eq!(pair.wire.0.borrow().writes - before, 1, "with the end");
+    assert_eq!(pair.wire.records(), [23, 23]);
+    assert_eq!(pair.hears(), b"");
+    expect_resumed();
+
+    // The client leaves.
+    let mut pair = asked_at_once(&house, &config);
+    pair.wire.end();
+    assert_eq!(pair.read(9).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    assert_eq!(pair.wire.records(), [23]);
+
+    // It breaks the protocol: the alert is behind the ticket, and both are sent.
+    let mut pair = asked_at_once(&house, &config);
+    pair.wire.put(b"GET / HTTP/1.1\r\n\r\n");
+    assert!(pair.read(9).is_err());
+    assert_eq!(pair.wire.records(), [23, 23]);
+    let told = pair.move_to_client().unwrap_err();
+    assert_eq!(told, rustls::Error::AlertReceived(AlertDescription::DecodeError));
+
+    // The socket takes a part of both.
+    let mut pair = asked_at_once(&house, &config);
+    pair.wire.takes(10);
+    assert!(matches!(pair.poll_write(b"answer"), Poll::Ready(Ok(6))));
+    assert!(pair.poll_flush().is_pending());
+    assert!(pair.poll_write(b"more").is_pending());
+    pair.wire.takes(usize::MAX);
+    assert!(matches!(pair.poll_flush(), Poll::Ready(Ok(()))));
+    assert_eq!(pair.hears(), b"answer");
+    pair.expect_no_buffers();
+    expect_resumed();
+}
+
+#[test]
+fn an_alert_with_the_first_words_is_not_held_back() {
+    let house = House::new();
+    let mut client = ClientConnection::new(house.client(&TLS13), "a.test".try_into().unwrap()).unwrap();
+    let wire = Wire::default();
+    let mut accepting = pin!(TlsServer::accept(wire.clone(), house.config.clone()));
+    let mut cx = Context::from_waker(Waker::noop());
+    for last in [false, true] {
+        let mut flight = Vec::new();
+        if last {
+            client.writer().write_all(b"question").unwrap();
+        }
+        while client.wants_write() {
+            client.write_tls(&mut flight).unwrap();
+        }
+        if last {
+            flight.extend(b"and then no record at all");
+        }
+        wire.put(&flight);
+        let accepted = accepting.as_mut().poll(&mut cx);
+        assert_eq!(accepted.is_ready(), last);
+        let answer = wire.take();
+        assert!(!answer.is_empty());
+        if !last {
+            feed(&mut client, &answer).unwrap();
+        } else {
+            assert!(matches!(accepted, Poll::Ready(Err(_))));
+            let told = feed(&mut client, &answer).unwrap_err();
+            assert_eq!(told, rustls::Error::AlertReceived(AlertDescription::DecodeError));
+        }
     }
 }
 
