@@ -237,6 +237,11 @@ impl ResolvesServerCert for Certificates {
     /// The certificate whose names cover the one asked for; the first is for all others.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         note_asked_name(hello.server_name());
+        let served = self.served.get();
+        // It is for all others too: whether it covers the name need not be known.
+        if let [only] = served.as_slice() {
+            return Some(only.key.clone());
+        }
         let asked = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
         let covers = |served: &&Served| {
             let parsed =
@@ -246,7 +251,6 @@ impl ResolvesServerCert for Certificates {
                 _ => false,
             }
         };
-        let served = self.served.get();
         served.iter().find(covers).or(served.first()).map(|served| served.key.clone())
     }
 }
