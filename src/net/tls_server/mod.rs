@@ -311,6 +311,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsServer<S> {
 
     /// Writes what waits.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.unsent.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
         let mut waiting = std::mem::take(&mut self.unsent);
         let sent = self.offer(cx, waiting.as_slice())?;
         waiting.remove(sent);
