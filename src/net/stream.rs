@@ -66,6 +66,15 @@ impl Stream {
         }
     }
 
+    /// Writes what nothing comes behind, and has the end go with it where TLS has one to say: in one record's write
+    /// instead of two. The stream is to be shut down all the same.
+    pub fn poll_write_last(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::TlsServer(tls) => tls.poll_write_last(cx, bytes),
+            other => Pin::new(other).poll_write(cx, bytes),
+        }
+    }
+
     /// Lets the kernel forget what it still holds for a peer that does not take it: megabytes, and for many minutes, if
     /// the socket were closed in good order.
     pub fn abandon(&self) {

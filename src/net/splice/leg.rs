@@ -36,6 +36,8 @@ pub(super) struct Outbox {
     /// TLS may hold records that the socket did not take.
     unflushed: bool,
     pub(super) broken: bool,
+    /// Nothing comes behind what waits.
+    is_last: bool,
     shut: bool,
 }
 
@@ -61,6 +63,7 @@ impl Leg {
     /// Whether the stream has ended in both directions.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.out.broken && !self.out.is_clear() {
+            self.out.is_last = true;
             let flushed = self.out.flush(&mut self.stream, cx);
             if flushed.is_ok() && !self.out.is_clear() {
                 return false;
@@ -177,7 +180,12 @@ impl Outbox {
 
     /// 0: the stream takes nothing now.
     fn poll_write(&mut self, stream: &mut Stream, bytes: &[u8], cx: &mut Context<'_>) -> io::Result<usize> {
-        match Pin::new(stream).poll_write(cx, bytes) {
+        let wrote = if self.is_last {
+            stream.poll_write_last(cx, bytes)
+        } else {
+            Pin::new(stream).poll_write(cx, bytes)
+        };
+        match wrote {
             Poll::Pending => Ok(0),
             Poll::Ready(Ok(0)) => Err(self.break_off(io::ErrorKind::WriteZero.into())),
             Poll::Ready(Ok(n)) => {

@@ -133,6 +133,10 @@ impl Splice {
         } else {
             (self.take_in(from, waiting, cx, now), self.tell_end(from, now))
         };
+        if self.ending.is_some() {
+            // What waits goes out with the end of its stream.
+            return Moved::Both;
+        }
         // Frames of our own may have been gathered for either leg.
         let sent = self.flush(from, cx, now) | self.flush(!from, cx, now);
         match (flushed || sent || ended, moved) {
@@ -316,6 +320,11 @@ impl Splice {
 
     fn forward(&mut self, to: Side, bytes: &[u8], cx: &mut Context<'_>, now: Moment) {
         let leg = &mut self.legs[to];
+        if self.relay.is_done_with(to) && bytes.len() <= OWN_FRAMES && !leg.out.broken {
+            // Its Close is among them. If the session ends with it, the end of the stream takes it along.
+            leg.out.queue.extend_from_slice(bytes);
+            return;
+        }
         let result = leg.out.write(&mut leg.stream, bytes, cx);
         self.wrote(to, result, now);
     }

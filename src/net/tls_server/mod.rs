@@ -304,6 +304,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsServer<S> {
         })
     }
 
+    /// Takes what is to be written; nothing before the socket has all that was taken so far. If nothing comes behind
+    /// it, our end does.
+    fn poll_take(&mut self, cx: &mut Context<'_>, buf: &[u8], is_last: bool) -> Poll<io::Result<usize>> {
+        self.still_intact()?;
+        if self.ended || self.broken {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        ready!(self.poll_send_urgent(cx))?;
+        let part = &buf[..buf.len().min(WRITE)];
+        if !part.is_empty() {
+            let ends = is_last && part.len() == buf.len();
+            self.ended = ends;
+            self.say(cx, |mut traffic, room| {
+                let sealed = traffic.encrypt(part, room)?;
+                let end = if ends { traffic.queue_close_notify(&mut room[sealed..])? } else { 0 };
+                Ok(sealed + end)
+            })?;
+        }
+        Poll::Ready(Ok(part.len()))
+    }
+
+    /// Writes what nothing comes behind, with our close_notify (RFC 8446 6.1) in the same write. What is left is the
+    /// end of the socket's writing half: `poll_shutdown`.
+    pub fn poll_write_last(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_take(cx, buf, true)
+    }
+
     /// Writes what waits, unless it may wait for what we say next.
     fn poll_send_urgent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.in_no_hurry { Poll::Ready(Ok(())) } else { self.poll_send(cx) }
@@ -368,19 +395,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsServer<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsServer<S> {
-    /// Takes nothing before the socket has all that was taken so far.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.still_intact()?;
-        if this.ended || this.broken {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        ready!(this.poll_send_urgent(cx))?;
-        let part = &buf[..buf.len().min(WRITE)];
-        if !part.is_empty() {
-            this.say(cx, |mut traffic, room| traffic.encrypt(part, room))?;
-        }
-        Poll::Ready(Ok(part.len()))
+        self.get_mut().poll_take(cx, buf, false)
     }
 
     /// Pieces share records: a head and the body behind it, a chunk and what frames it.

@@ -467,6 +467,41 @@ fn our_own_end() {
 }
 
 #[test]
+fn the_last_words_and_the_end_are_one_write() {
+    let house = House::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    for version in VERSIONS {
+        let mut pair = Pair::new(&house, version);
+        let before = pair.wire.0.borrow().writes;
+        assert!(matches!(pair.server.poll_write_last(&mut cx, b"last words"), Poll::Ready(Ok(10))));
+        assert_eq!(pair.wire.0.borrow().writes - before, 1);
+        assert!(!pair.wire.0.borrow().shut);
+        assert!(matches!(pair.poll_write(b"more"), Poll::Ready(Err(_))));
+        assert!(matches!(pair.poll_flush(), Poll::Ready(Ok(()))));
+        assert!(matches!(pair.poll_shutdown(), Poll::Ready(Ok(()))));
+        assert!(pair.wire.0.borrow().shut);
+        assert_eq!(pair.wire.0.borrow().writes - before, 1, "the end is said once");
+        assert_eq!(pair.hears(), b"last words");
+        assert_eq!(pair.client.reader().read(&mut [0; 9]).unwrap(), 0, "close_notify: {version:?}");
+        pair.expect_no_buffers();
+
+        // More than a write takes: the end is behind the last of it. And a socket that takes it in pieces.
+        let mut pair = Pair::new(&house, version);
+        let words = noise(WRITE + 10);
+        assert!(matches!(pair.server.poll_write_last(&mut cx, &words), Poll::Ready(Ok(WRITE))));
+        pair.wire.takes(7);
+        assert!(matches!(pair.server.poll_write_last(&mut cx, &words[WRITE..]), Poll::Ready(Ok(10))));
+        assert!(pair.poll_shutdown().is_pending());
+        assert!(!pair.wire.0.borrow().shut);
+        pair.wire.takes(usize::MAX);
+        assert!(matches!(pair.poll_shutdown(), Poll::Ready(Ok(()))));
+        assert!(pair.hears() == words);
+        assert_eq!(pair.client.reader().read(&mut [0; 9]).unwrap(), 0, "close_notify: {version:?}");
+        pair.expect_no_buffers();
+    }
+}
+
+#[test]
 fn a_broken_socket_is_told_to_writers_and_not_to_readers() {
     let house = House::new();
     let mut pair = Pair::new(&house, &TLS13);
