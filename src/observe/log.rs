@@ -169,7 +169,8 @@ impl Write for Gathering {
 /// What a peer said, fit for any terminal. The writers escape what would break a line; JSON leaves alone what only a
 /// terminal obeys.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_obeyed) {
+    // As nearly all there is.
+    if text.bytes().all(|byte| byte < 0x7F) || !text.contains(is_obeyed) {
         return Cow::Borrowed(text);
     }
     text.chars().map(|c| if is_obeyed(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
