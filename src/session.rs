@@ -74,6 +74,9 @@ impl Session {
 
     /// Keeps these seats taken for as long as it lives.
     pub fn hold(&mut self, counted: Vec<Counted>) {
+        if counted.is_empty() {
+            return;
+        }
         let held = std::mem::take(&mut self.counted);
         self.counted = held.into_iter().chain(counted).collect();
     }
@@ -128,10 +131,11 @@ impl Session {
     /// Counts and logs its end, and ends its span.
     fn tell(&self, outcome: &Outcome) {
         let Some(facts) = self.handle().facts() else { return };
-        self.seat.metrics().ended(&facts.route.name, outcome, facts.age());
+        let age = facts.age();
+        self.seat.metrics().ended(&facts.route.name, outcome, age);
         end_span(facts, outcome);
         if self.access {
-            log_end(facts, outcome);
+            log_end(facts, outcome, age);
         }
     }
 }
@@ -155,7 +159,7 @@ fn end_span(facts: &Facts, outcome: &Outcome) {
     trace.end(&Told { id, route, listener, client: *client, came_to });
 }
 
-fn log_end(facts: &Facts, outcome: &Outcome) {
+fn log_end(facts: &Facts, outcome: &Outcome, age: Duration) {
     let Pair { client, backend } = facts.meters.tallies();
     let rule = match outcome.cause {
         Cause::Violation(violation) => violation.rule(),
@@ -170,7 +174,7 @@ fn log_end(facts: &Facts, outcome: &Outcome) {
         client = shown_address(facts.client).as_str(),
         subprotocol = facts.subprotocol.as_deref().unwrap_or_default(),
         trace = facts.trace_id().as_deref(),
-        duration_ms = u64::try_from(facts.age().as_millis()).unwrap_or(u64::MAX),
+        duration_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
         by = outcome.by.word(),
         cause = outcome.cause.word(),
         about = outcome.about.map_or("", |side| side.word()),

@@ -56,7 +56,7 @@ impl Usher {
 
     /// What is asked of one client of a listener.
     fn admit(&self, crowd: &Crowd, client: Key, counted: &mut Vec<Counted>) -> Result<(), Refused> {
-        crowd.keep_pace(client, &self.counts, self.now())?;
+        crowd.keep_pace(client, &self.counts, || self.now())?;
         counted.extend(crowd.take_seat_of(client, &self.counts)?);
         Ok(())
     }
@@ -106,7 +106,7 @@ impl Gateway {
         if visit.seen.peer_is_trusted {
             self.lasting.usher.admit(&visit.connection.crowd, client, &mut counted)?;
         }
-        route.crowd.keep_pace(client, counts, self.lasting.usher.now())?;
+        route.crowd.keep_pace(client, counts, || self.lasting.usher.now())?;
         counted.extend(route.crowd.take_seat(counts)?);
         counted.extend(route.crowd.take_seat_of(client, counts)?);
         Ok(counted)

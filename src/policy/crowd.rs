@@ -58,10 +58,15 @@ impl Crowd {
         })
     }
 
-    /// A client comes once more. Who is too fast is told when to come again.
-    pub fn keep_pace(&self, client: Key, counts: &Counts, now: Moment) -> Result<(), Refused> {
+    /// A client comes once more. Who is too fast is told when to come again. Without a rate nobody asks what time it is.
+    pub fn keep_pace(
+        &self,
+        client: Key,
+        counts: &Counts,
+        now: impl FnOnce() -> Moment,
+    ) -> Result<(), Refused> {
         let Some(rate) = self.limits.handshakes else { return Ok(()) };
-        counts.spend(&self.scope, client, rate, now).map_err(|wait| {
+        counts.spend(&self.scope, client, rate, now()).map_err(|wait| {
             let key =
                 if matches!(self.scope, Scope::Route(_)) { "rate.handshakes" } else { "handshakes_per_ip" };
             let detail = format!("{client} is faster than the {key} of {}: {rate}", self.scope);
@@ -109,7 +114,7 @@ mod tests {
             for _ in 0..1000 {
                 assert!(crowd.take_seat(&counts).unwrap().is_none());
                 assert!(crowd.take_seat_of(Key::V4(1), &counts).unwrap().is_none());
-                crowd.keep_pace(Key::V4(1), &counts, Moment::default()).unwrap();
+                crowd.keep_pace(Key::V4(1), &counts, Moment::default).unwrap();
             }
         }
         assert_eq!(counts.seats(), 0);
@@ -143,8 +148,8 @@ mod tests {
             let refused = crowd.take_seat_of(client, &counts).unwrap_err();
             assert_eq!(refused, Refusal::AddressFull.because(per_ip));
             assert!(crowd.take_seat_of(key("192.0.2.2"), &counts).is_ok(), "another client");
-            (0..3).for_each(|_| crowd.keep_pace(client, &counts, now).unwrap());
-            let refused = crowd.keep_pace(client, &counts, now).unwrap_err();
+            (0..3).for_each(|_| crowd.keep_pace(client, &counts, || now).unwrap());
+            let refused = crowd.keep_pace(client, &counts, || now).unwrap_err();
             assert_eq!((refused.refusal, refused.retry_after), (Refusal::HandshakeRate, Some(1)));
             assert!(rate.is_empty() || refused.detail == rate, "{}", refused.detail);
             drop((seats, own));
@@ -160,15 +165,15 @@ mod tests {
         let now = Moment::from_millis(5);
         let mut seats = Vec::new();
         for host in ["2001:db8::1", "2001:db8::ffff:0:0:1"] {
-            crowd.keep_pace(key(host), &counts, now).unwrap();
+            crowd.keep_pace(key(host), &counts, || now).unwrap();
             seats.extend(crowd.take_seat_of(key(host), &counts).unwrap());
         }
         let third = key("2001:db8::2:3");
         let refused = crowd.take_seat_of(third, &counts).unwrap_err();
         assert!(refused.detail.starts_with("2001:db8::/64 has"), "{}", refused.detail);
-        assert_eq!(crowd.keep_pace(third, &counts, now).unwrap_err().refusal, Refusal::HandshakeRate);
+        assert_eq!(crowd.keep_pace(third, &counts, || now).unwrap_err().refusal, Refusal::HandshakeRate);
         let neighbour = key("2001:db8:0:1::1");
-        assert!(crowd.keep_pace(neighbour, &counts, now).is_ok());
+        assert!(crowd.keep_pace(neighbour, &counts, || now).is_ok());
         assert!(crowd.take_seat_of(neighbour, &counts).is_ok());
     }
 
