@@ -163,10 +163,13 @@ impl Gateway {
                 Ok(Tried::Answered(response)) => !is_for_another(response.status()),
                 Err(refused) => !refused.refusal.is_the_servers_fault(),
             };
+            if is_final {
+                return answer.map(|tried| Reached { tried, place });
+            }
             attempts.failed_at(place.endpoint(), answer.as_ref().err(), before.elapsed());
             let next = match spare {
-                Some(spare) if !is_final => attempts.next().await.ok().map(|next| (next, spare)),
-                _ => None,
+                Some(spare) => attempts.next().await.ok().map(|next| (next, spare)),
+                None => None,
             };
             match next {
                 Some(next) => (place, head) = next,
