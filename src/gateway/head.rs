@@ -46,7 +46,7 @@ fn random_id() -> String {
             *digit = b"0123456789abcdef"[(random >> (4 * place)) as usize & 0xF];
         }
     }
-    String::from_utf8_lossy(&id).into_owned()
+    str::from_utf8(&id).unwrap_or_default().into()
 }
 
 /// A path for a log line: names of query parameters, and their values only where the operator debugs. Tokens travel in

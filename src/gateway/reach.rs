@@ -130,8 +130,9 @@ impl<'a> Attempts<'a> {
 
 /// The value of the cookie that says where the client was.
 pub(super) fn brought_cookie(backend: &Backend, headers: &HeaderMap) -> Option<String> {
+    let sticky = backend.sticky.as_ref()?;
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    backend.sticky.as_ref()?.find(lines).map(String::from)
+    sticky.find(lines).map(String::from)
 }
 
 impl Gateway {

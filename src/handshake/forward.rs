@@ -37,7 +37,7 @@ pub struct Hop<'a> {
     pub peer: Option<IpAddr>,
     /// Its word on the hops before it is believed.
     pub peer_is_trusted: bool,
-    pub scheme: &'a str,
+    pub scheme: &'static str,
     pub authority: &'a str,
     pub port: Option<u16>,
     pub request_id: &'a str,
@@ -211,7 +211,9 @@ fn say_who_it_is(headers: &mut HeaderMap, hop: Hop<'_>) {
     let told: Vec<&str> =
         tokens(headers, &X_FORWARDED_PROTO).map(|told| http_scheme(told).unwrap_or(told)).collect();
     match told.as_slice() {
-        [] => set(headers, X_FORWARDED_PROTO, hop.scheme),
+        [] => {
+            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(hop.scheme));
+        }
         told => {
             let told = told.join(", ");
             set(headers, X_FORWARDED_PROTO, &told);

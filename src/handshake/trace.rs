@@ -1,14 +1,14 @@
 //! W3C Trace Context: which trace a request belongs to. The log repeats what the header says, so that a session is found
 //! from a trace and the other way round. It passes as it is, unless a span of ours comes between (`spans`).
 
-use http::header::HeaderMap;
+use http::header::{HeaderMap, HeaderName};
 use std::fmt;
 
 /// The header that carries it (W3C Trace Context 3.2).
-pub const TRACEPARENT: &str = "traceparent";
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The header with what others have to say of the trace (3.3).
-pub const TRACESTATE: &str = "tracestate";
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The flag that whoever sent the request keeps its spans (3.2.2.5.1).
 pub const SAMPLED: u8 = 1;
