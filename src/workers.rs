@@ -110,7 +110,8 @@ fn open(entrance: Entrance, duty: &Duty) {
     let at = bound.at().to_string();
     match bound.listen() {
         Ok(listener) => {
-            let door = Door { listener, terms, stop };
+            // One of this loop's own: each connection locks it four times over, and loops do not wait for each other.
+            let door = Door { listener, terms, stop: stop.child_token() };
             let serving = serve(door, duty.gateways.clone(), duty.connections.clone());
             tokio::spawn(duty.accepting.track_future(serving));
         }
