@@ -95,7 +95,8 @@ fn build_server(
     // A reconnect storm resumes instead of paying full handshakes. Early data stays off: a replayed upgrade is a second
     // session.
     config.ticketer = aws_lc_rs::Ticketer::new()?;
-    // One ticket, not two: a session is one connection, and comes back as one.
+    // One ticket, not two: clients use each once (RFC 8446 C.4), a connection comes back as one, and with it comes the
+    // next ticket. Who opens several at a time has one from each.
     config.send_tls13_tickets = 1;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
