@@ -22,6 +22,7 @@ pub struct Socket {
     read_promised: bool,
     /// The same for when there is room to write.
     write_promised: bool,
+    end_follows: bool,
 }
 
 #[derive(Debug)]
@@ -60,7 +61,7 @@ macro_rules! on_either {
 
 impl Socket {
     fn new(kind: Kind) -> Socket {
-        Socket { kind, settled: false, read_promised: false, write_promised: false }
+        Socket { kind, settled: false, read_promised: false, write_promised: false, end_follows: false }
     }
 
     pub fn tcp(&self) -> Option<&TcpStream> {
@@ -93,6 +94,11 @@ impl Socket {
             Handle::try_current().is_ok_and(|on| on.runtime_flavor() == RuntimeFlavor::CurrentThread);
         self.read_promised = false;
         self.write_promised = false;
+    }
+
+    /// From now on nothing is written that the end of the stream does not follow at once: TCP puts both into one segment.
+    pub fn end_follows(&mut self) {
+        self.end_follows = true;
     }
 
     /// Nothing was left to be read when it was read last, and the event loop will tell when there is.
@@ -223,7 +229,9 @@ impl AsyncWrite for Socket {
         if !this.settled {
             return on_either!(&mut this.kind, stream => Pin::new(stream).poll_write(cx, buf));
         }
-        this.poll_io(Direction::Write, buf.len(), cx, |socket| Ok(send(socket, buf, SendFlags::NOSIGNAL)?))
+        let more = if this.end_follows { SendFlags::MORE } else { SendFlags::empty() };
+        let flags = SendFlags::NOSIGNAL | more;
+        this.poll_io(Direction::Write, buf.len(), cx, |socket| Ok(send(socket, buf, flags)?))
     }
 
     fn poll_write_vectored(
@@ -340,6 +348,22 @@ mod tests {
         written.unwrap();
         assert_eq!(read.unwrap(), sent.len());
         assert!(got == sent);
+    }
+
+    #[tokio::test]
+    async fn last_words_arrive_before_the_end() {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (ours, theirs) = tokio::join!(connecting, listener.accept());
+        let (mut ours, mut theirs) = (Socket::from(ours.unwrap()), theirs.unwrap().0);
+        ours.settle();
+        ours.write_all(b"first, ").await.unwrap();
+        ours.end_follows();
+        ours.write_all(b"last").await.unwrap();
+        ours.shutdown().await.unwrap();
+        let mut got = String::new();
+        theirs.read_to_string(&mut got).await.unwrap();
+        assert_eq!(got, "first, last");
     }
 
     #[tokio::test]

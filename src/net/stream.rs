@@ -66,12 +66,19 @@ impl Stream {
         }
     }
 
-    /// Writes what nothing comes behind, and has the end go with it where TLS has one to say: in one record's write
-    /// instead of two. The stream is to be shut down all the same.
+    /// Writes what nothing comes behind, and has the end go with it: that of TLS in the same write, that of TCP in the
+    /// same segment. The stream is to be shut down all the same, as soon as all is written.
     pub fn poll_write_last(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            Stream::TlsServer(tls) => tls.poll_write_last(cx, bytes),
-            other => Pin::new(other).poll_write(cx, bytes),
+            Stream::Plain(socket) => {
+                socket.end_follows();
+                Pin::new(socket).poll_write(cx, bytes)
+            }
+            Stream::TlsServer(tls) => {
+                tls.socket_mut().end_follows();
+                tls.poll_write_last(cx, bytes)
+            }
+            Stream::TlsClient(tls) => Pin::new(tls).poll_write(cx, bytes),
         }
     }
 
