@@ -9,10 +9,11 @@ use crate::registry::Ordered;
 use crate::registry::tap::Tap;
 use crate::relay::Rules;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::time::Instant;
+use tokio::task::coop::unconstrained;
+use tokio::time::{Instant, Sleep};
 
 impl Splice {
     /// The order that is still to be carried out.
@@ -132,7 +133,7 @@ impl Splice {
         }
         let at = if exact == Some(next) { next } else { together(next, now) };
         self.arm(next, at);
-        if self.timer.as_mut().poll(cx).is_ready() {
+        if look_at(self.timer.as_mut(), cx).is_ready() {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -173,6 +174,12 @@ impl Splice {
         }
         if self.timer.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { Poll::Pending }
     }
+}
+
+/// Has the timer wake the task, also where that had its share of the loop (coop): tokio would let it look again later, and
+/// a timer that was set is not looked at again before its time.
+fn look_at(timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
+    pin!(unconstrained(timer)).poll(cx)
 }
 
 /// When to look at a deadline: a little late, by less than a 64th of the wait, together with the other sessions whose
@@ -219,7 +226,32 @@ impl Drop for Splice {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+    use std::future::poll_fn;
     use std::time::Duration;
+    use tokio::task::coop::consume_budget;
+    use tokio::time::{sleep, timeout};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_wakes_a_task_that_had_its_share_when_it_was_set() {
+        let (began, wait) = (Instant::now(), Duration::from_secs(25));
+        let mut timer = Box::pin(sleep(wait));
+        let mut polls = 0;
+        let woken = poll_fn(|cx| {
+            polls += 1;
+            match polls {
+                1 => {
+                    while pin!(consume_budget()).poll(cx).is_ready() {}
+                    look_at(timer.as_mut(), cx)
+                }
+                // tokio's, for having had its share.
+                2 => Poll::Pending,
+                _ => Poll::Ready(()),
+            }
+        });
+        // Which looks once more itself when it is over.
+        let _ = timeout(2 * wait, woken).await;
+        assert_eq!(began.elapsed(), wait);
+    }
 
     #[test]
     fn deadlines_are_looked_at_late_by_a_64th_of_the_wait_at_most_and_never_early() {
