@@ -103,7 +103,10 @@ impl Socket {
 
     /// Nothing was left to be read when it was read last, and the event loop will tell when there is.
     pub fn is_exhausted(&self) -> bool {
-        self.read_promised
+        // It tells once: an event that came while nobody read took the promise with it.
+        let has_told =
+            || on_either!(&self.kind, stream => stream.try_io(Interest::READABLE, || Ok(()))).is_ok();
+        self.read_promised && !has_told()
     }
 
     /// Reads by `read`, once there is something to read.
@@ -318,6 +321,22 @@ mod tests {
         drop(theirs);
         assert_eq!(poll_fn(|cx| poll_read(&mut ours, cx, &mut room)).await.unwrap(), 0);
         assert!(!ours.is_exhausted(), "an end is no promise");
+    }
+
+    #[tokio::test]
+    async fn a_promise_that_was_kept_is_none_any_more() {
+        let (mut ours, mut theirs) = pair();
+        let mut room = [0; 64];
+        ours.settle();
+        theirs.write_all(b"abc").await.unwrap();
+        assert_eq!(poll_fn(|cx| poll_read(&mut ours, cx, &mut room)).await.unwrap(), 3);
+        assert!(ours.is_exhausted());
+        // More comes and the task is woken, but has no use for it yet.
+        theirs.write_all(b"d").await.unwrap();
+        ours.unix().unwrap().readable().await.unwrap();
+        assert!(!ours.is_exhausted(), "nobody will tell again");
+        assert_eq!(poll_fn(|cx| poll_read(&mut ours, cx, &mut room)).await.unwrap(), 1);
+        assert!(ours.is_exhausted());
     }
 
     #[tokio::test]

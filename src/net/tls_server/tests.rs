@@ -3,6 +3,8 @@
 
 use super::*;
 use crate::net::served_tls::ServedTls;
+use crate::net::socket::Socket;
+use crate::net::stream::Stream;
 use rustls::client::ClientConnection;
 use rustls::crypto::cipher::{AeadKey, Iv, MessageEncrypter, OutboundChunks, OutboundPlainMessage};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -17,6 +19,8 @@ use std::io::{Read, Write};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Waker;
+use tokio::net::UnixStream;
+use tokio_rustls::TlsConnector;
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
@@ -146,6 +150,28 @@ fn a_ticket_that_waits_is_not_lost() {
     assert_eq!(pair.hears(), b"answer");
     pair.expect_no_buffers();
     expect_resumed();
+}
+
+#[tokio::test]
+async fn what_came_while_nobody_read_is_behind_what_was_decrypted() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let house = House::new();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let connecting = TlsConnector::from(house.client(&TLS13)).connect("a.test".try_into().unwrap(), theirs);
+    let accepting = TlsServer::accept(Socket::from(ours), house.config.clone());
+    let (accepted, connected) = tokio::join!(accepting, connecting);
+    let (mut stream, mut client) = (Stream::TlsServer(accepted.unwrap().0), connected.unwrap());
+    stream.settle();
+    client.write_all(&[1; 100]).await.unwrap();
+    stream.read_exact(&mut [0; 10]).await.unwrap();
+    // The session is woken for more, and is not to read yet.
+    client.write_all(&[2]).await.unwrap();
+    let Stream::TlsServer(tls) = &stream else { panic!("as it was made") };
+    tls.socket().unix().unwrap().readable().await.unwrap();
+    stream.read_exact(&mut [0; 90]).await.unwrap();
+    assert!(!stream.is_exhausted());
+    assert_eq!(stream.read_u8().await.unwrap(), 2);
+    assert!(stream.is_exhausted());
 }
 
 #[test]
