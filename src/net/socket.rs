@@ -22,6 +22,8 @@ pub struct Socket {
     read_promised: bool,
     /// The same for when there is room to write.
     write_promised: bool,
+    /// The last read left no room: it is followed by others for as long as the peer sends.
+    reads_on: bool,
     end_follows: bool,
 }
 
@@ -61,7 +63,14 @@ macro_rules! on_either {
 
 impl Socket {
     fn new(kind: Kind) -> Socket {
-        Socket { kind, settled: false, read_promised: false, write_promised: false, end_follows: false }
+        Socket {
+            kind,
+            settled: false,
+            read_promised: false,
+            write_promised: false,
+            reads_on: false,
+            end_follows: false,
+        }
     }
 
     pub fn tcp(&self) -> Option<&TcpStream> {
@@ -136,14 +145,24 @@ impl Socket {
         cx: &mut Context<'_>,
         mut act: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        if self.reads_on && matches!(direction, Direction::Read) {
+            // What is asked for counts against the task's share of the loop (coop), and a read that succeeds would not.
+            if let Err(error) = std::task::ready!(self.ask(direction, cx)) {
+                return Poll::Ready(Err(error));
+            }
+            self.reads_on = false;
+        }
         loop {
             match self.attempt(direction, whole, &mut act) {
                 None if *self.promised(direction) => return Poll::Pending,
                 Some(Ok(n)) => {
                     *self.promised(direction) = false;
-                    if n > 0 && n < whole && matches!(direction, Direction::Read) {
-                        // Ready, or an error: for the next read to find.
-                        let _ = self.ask(direction, cx);
+                    if n > 0 && matches!(direction, Direction::Read) {
+                        self.reads_on = n >= whole;
+                        if !self.reads_on {
+                            // Ready, or an error: for the next read to find.
+                            let _ = self.ask(direction, cx);
+                        }
                     }
                     return Poll::Ready(Ok(n));
                 }
@@ -404,6 +423,24 @@ mod tests {
         })
         .await;
         assert!(ours.is_exhausted());
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_never_stops_is_read_for_a_task_s_share_at_a_time() {
+        let (mut ours, mut theirs) = pair();
+        ours.settle();
+        theirs.write_all(&[7; 1000]).await.unwrap();
+        let (mut looks, mut read) = (0, 0);
+        poll_fn(|cx| {
+            looks += 1;
+            while read < 1000 {
+                std::task::ready!(poll_read(&mut ours, cx, &mut [0])).unwrap();
+                read += 1;
+            }
+            Poll::Ready(())
+        })
+        .await;
+        assert!((5..50).contains(&looks), "{looks} looks at 1000 reads");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
