@@ -68,7 +68,7 @@ pub struct Splice {
     relay: Relay,
     timer: Pin<Box<Sleep>>,
     armed: Option<Moment>,
-    /// The relay was at ease when the timer was set: as long as it is, its deadlines only move away.
+    /// The relay was at ease when the timer was held against its deadlines last: while it is, they only move away.
     armed_at_ease: bool,
     /// The relay was told of something besides bytes, and may have something to say to it.
     stirred: bool,
