@@ -6,18 +6,19 @@
 //! not take yet, and gives that back when it is done with: an idle one owns no buffer. Which configuration, and whose
 //! deadline, is for others to say.
 
+mod rest;
+mod stream;
 #[cfg(test)]
 mod tests;
 
+use rest::Rest;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
-};
+use rustls::unbuffered::{ConnectionState, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{ProtocolVersion, ServerConfig};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -71,13 +72,6 @@ pub struct TlsServer<S> {
     ended: bool,
     /// The socket takes nothing any more.
     broken: bool,
-}
-
-/// Bytes that wait, given back as soon as the last of them is gone.
-#[derive(Default)]
-struct Rest {
-    bytes: Vec<u8>,
-    gone: usize,
 }
 
 /// For the resolver of certificates, which sees every ClientHello in full, also that of a session that is resumed: a
@@ -369,129 +363,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsServer<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsServer<S> {
-    /// Yields what all the records of a read held: what is read together is written together.
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let start = buf.filled().len();
-        if !this.unread.is_empty() {
-            this.unread.read(buf);
-        }
-        while buf.filled().len() == start && buf.remaining() > 0 && !this.peer_ended {
-            this.still_intact()?;
-            let read = this.poll_socket(cx, buf);
-            // A client that goes on talking may be long before it has its answer.
-            this.in_no_hurry &= read.is_pending();
-            // What TLS has to say of its own accord nobody else would send. If it cannot be sent, that is for the next
-            // writer to hear: what the peer said before counts.
-            let _ = this.poll_send_urgent(cx);
-            if ready!(read)? == 0 {
-                let why = "peer closed connection without sending TLS close_notify";
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, why)));
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsServer<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_take(cx, buf, false)
-    }
-
-    /// Pieces share records: a head and the body behind it, a chunk and what frames it.
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let mut pieces = bufs.iter().filter(|piece| !piece.is_empty());
-        let first = pieces.next().map_or(&[][..], |piece| piece);
-        if pieces.next().is_none() {
-            return self.poll_write(cx, first);
-        }
-        if !self.broken {
-            ready!(self.poll_send_urgent(cx))?;
-        }
-        INCOMING.with_borrow_mut(|scratch| {
-            let mut joined = ReadBuf::new(&mut scratch[..WRITE]);
-            for piece in bufs {
-                joined.put_slice(&piece[..piece.len().min(joined.remaining())]);
-            }
-            self.poll_write(cx, joined.filled())
-        })
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.broken {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        ready!(this.poll_send_urgent(cx))?;
-        Pin::new(&mut this.socket).poll_flush(cx)
-    }
-
-    /// close_notify (RFC 8446 6.1), once, and the end of the socket's writing half behind it.
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if !std::mem::replace(&mut this.ended, true) && !this.broken && this.failed.is_none() {
-            this.say(cx, |mut traffic, room| traffic.queue_close_notify(room))?;
-        }
-        if !this.broken {
-            ready!(this.poll_send(cx))?;
-        }
-        match ready!(Pin::new(&mut this.socket).poll_shutdown(cx)) {
-            // The peer was faster.
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
-            other => Poll::Ready(other),
-        }
-    }
-}
-
 impl<S> fmt::Debug for TlsServer<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsServer").finish_non_exhaustive()
-    }
-}
-
-impl Rest {
-    fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        &self.bytes[self.gone..]
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    fn push_record(&mut self, record: &mut EncodeTlsData<'_, ServerConnectionData>) {
-        // Its size is told to whoever brings too little room.
-        if let Err(EncodeError::InsufficientSize(size)) = record.encode(&mut []) {
-            let end = self.bytes.len();
-            self.bytes.resize(end + size.required_size, 0);
-            let encoded = record.encode(&mut self.bytes[end..]).unwrap_or(0);
-            self.bytes.truncate(end + encoded);
-        }
-    }
-
-    fn remove(&mut self, n: usize) {
-        self.gone += n;
-        if self.gone == self.bytes.len() {
-            *self = Rest::default();
-        }
-    }
-
-    fn read(&mut self, buf: &mut ReadBuf<'_>) {
-        let fits = self.as_slice().len().min(buf.remaining());
-        buf.put_slice(&self.as_slice()[..fits]);
-        self.remove(fits);
     }
 }
 

@@ -15,7 +15,7 @@ use rustls::{
     RootCertStore, SupportedCipherSuite, SupportedProtocolVersion,
 };
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Waker;
