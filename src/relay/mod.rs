@@ -177,17 +177,14 @@ impl Relay {
             self.ends_by = closing.deadline;
             return Effect::Finish(closing.outcome);
         }
-        let effect = match self.legs[from].hearing {
+        // With nothing closing, both peers may still speak and be spoken to.
+        let goes_on = self.closing.is_none() && self.message_since.is_none();
+        self.at_ease = goes_on && Side::BOTH.iter().all(|side| self.legs[*side].is_at_ease());
+        match self.legs[from].hearing {
             Hearing::Open => self.walk(from, unread, now),
             _ if unread.is_empty() => Effect::Idle,
             _ => Effect::Discard { n: unread.len() },
-        };
-        if effect == Effect::Idle {
-            // With nothing closing, both peers may still speak and be spoken to.
-            let goes_on = self.closing.is_none() && self.message_since.is_none();
-            self.at_ease = goes_on && Side::BOTH.iter().all(|side| self.legs[*side].is_at_ease());
         }
-        effect
     }
 
     /// Nobody waits for anything: we have nothing to say, nothing that we said wants an answer, no message of the client's
